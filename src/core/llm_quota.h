@@ -1,0 +1,80 @@
+/*
+ * One limit: so many requests, tokens or audio milliseconds per minute, hour,
+ * day or month, on one of three clocks.
+ *
+ *   sliding   a ring of 12 sub-buckets; never more than max in any window
+ *   refill    a bucket that regains max/window continuously (Groq's days)
+ *   calendar  resets at a wall-clock time in a time zone (Gemini's days)
+ *
+ * Reserve first, settle afterwards: charging after the answer lets concurrent
+ * requests through by multiples.
+ */
+
+#ifndef LLM_QUOTA_H
+#define LLM_QUOTA_H
+
+#include "llm_core.h"
+#include "llm_tz.h"
+
+typedef enum {
+    LLM_DIM_REQUESTS, LLM_DIM_TOKENS, LLM_DIM_INPUT_TOKENS,
+    LLM_DIM_OUTPUT_TOKENS, LLM_DIM_AUDIO_MS, LLM_DIM_N
+} llm_dim_t;
+
+typedef enum {
+    LLM_CLOCK_SLIDING, LLM_CLOCK_REFILL, LLM_CLOCK_CALENDAR
+} llm_clock_t;
+
+/* Configuration of one limit; immutable. */
+typedef struct {
+    uint64_t         max;               /* per window, in units of dim */
+    llm_dim_t        dim;
+    llm_clock_t      clock;
+    llm_tz_unit_t    unit;              /* the window; month: calendar only */
+    uint32_t         reset_s;           /* calendar: seconds after midnight */
+    const llm_tz_t  *tz;                /* calendar; NULL: UTC */
+} llm_limit_t;
+
+#define LLM_RING  13                    /* 12 full sub-buckets and the current */
+
+/* State of one limit; all zero is "nothing used yet". */
+typedef struct {
+    uint64_t  used;                     /* refill: at `at`; calendar: in window */
+    uint64_t  at;                       /* refill: epoch ms; calendar: start, s;
+                                           sliding: number of the newest slot */
+    uint32_t  ring[LLM_RING];           /* sliding; saturates */
+} llm_limit_state_t;
+
+/* What a request needs of each dimension. */
+typedef struct {
+    uint64_t  n[LLM_DIM_N];
+} llm_need_t;
+
+/* Window length in ms (month: 31 days). */
+llm_msec_t llm_limit_window(const llm_limit_t *l);
+
+/* How long until `need` fits: 0 now, LLM_NEVER when it exceeds max itself. */
+llm_msec_t llm_limit_wait(const llm_limit_t *l, const llm_limit_state_t *s,
+    uint64_t need, llm_msec_t now);
+
+/* Room left now, 0 … max. */
+uint64_t llm_limit_left(const llm_limit_t *l, const llm_limit_state_t *s,
+    llm_msec_t now);
+
+/* Charges n (the caller has checked that it fits, or charges all the same). */
+void llm_limit_take(const llm_limit_t *l, llm_limit_state_t *s, uint64_t n,
+    llm_msec_t now);
+
+/* Corrects a charge made at `taken` from `reserved` to `actual`. */
+void llm_limit_settle(const llm_limit_t *l, llm_limit_state_t *s,
+    uint64_t reserved, uint64_t actual, llm_msec_t taken, llm_msec_t now);
+
+/* Takes the provider's word for it: `used` of max are gone now. */
+void llm_limit_learn(const llm_limit_t *l, llm_limit_state_t *s, uint64_t used,
+    llm_msec_t now);
+
+/* "30r/m", "100000t/d", "50r/d", "7200s/h" (audio seconds), "i" input and "o"
+ * output tokens; units m h d M.  LLM_OK or LLM_BAD. */
+llm_rc_t llm_limit_parse(llm_str_t s, llm_limit_t *l);
+
+#endif /* LLM_QUOTA_H */
