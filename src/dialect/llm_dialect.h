@@ -1,0 +1,104 @@
+/*
+ * Provider dialects behind one interface: request out, answer in, stream in,
+ * error in.  One file per wire format, one row per dialect in llm_dialect.c;
+ * docs/dialects.md shows how to add one.
+ */
+
+#ifndef LLM_DIALECT_H
+#define LLM_DIALECT_H
+
+#include "llm_core.h"
+#include "llm_error.h"
+#include "llm_hint.h"
+#include "llm_keypool.h"
+#include "llm_price.h"
+#include "llm_request.h"
+#include "llm_sse.h"
+
+/* An answer's body, read whole. */
+typedef struct {
+    llm_class_t  class;                 /* OK; a 200 may hide an error */
+    llm_usage_t  usage;
+    llm_str_t    content;               /* raw JSON string of the first choice's
+                                           message content, or empty */
+    llm_str_t    finish_reason;         /* raw text without quotes, or empty */
+    llm_str_t    model;                 /* raw text without quotes, or empty */
+    llm_str_t    message;               /* of an error: points into `mem` */
+} llm_answer_t;
+
+/* A refusal's body and status. */
+typedef struct {
+    llm_outcome_t  outcome;             /* class, wait, quota, for the key pool */
+    llm_str_t      message;             /* decoded, truncated to 2 KB, or empty */
+    llm_str_t      type;                /* the provider's own type and code, */
+    llm_str_t      code;                /*   decoded, or empty */
+    unsigned       native:1;            /* the body is an error object in this
+                                           dialect: may pass unchanged */
+} llm_refusal_t;
+
+/* What one event of a stream means. */
+typedef enum {
+    LLM_EVENT_PREFACE,                  /* role, empty delta, comment, ping */
+    LLM_EVENT_CONTENT,                  /* first content commits */
+    LLM_EVENT_USAGE,                    /* only usage: hidden unless asked for */
+    LLM_EVENT_DONE,                     /* the terminator */
+    LLM_EVENT_ERROR,                    /* answer->class, message are set */
+    LLM_EVENT_MALFORMED                 /* not JSON: dropped and counted */
+} llm_event_t;
+
+typedef struct {
+    llm_endpoint_t  endpoint;
+    llm_usage_t     usage;
+    uint64_t        choices;            /* bitmap of the choice indexes seen */
+    uint64_t        finished;           /* … with a finish reason */
+    unsigned        done:1;             /* the terminator was seen */
+    unsigned        terminal:1;         /* a terminal event (response.completed,
+                                           transcript.text.done …) */
+    unsigned        content:1;          /* content was seen */
+    unsigned        needs_done:1;       /* clients of it expect [DONE] */
+    uint32_t        malformed;
+    uint32_t        events;
+    llm_class_t     error;
+    llm_str_t       message;            /* of the last error event, in `mem` */
+} llm_stream_t;
+
+typedef struct llm_dialect_s  llm_dialect_t;
+
+struct llm_dialect_s {
+    llm_str_t  name;                    /* as in `dialect NAME;` */
+    llm_str_t  auth_header;             /* "Authorization" */
+    llm_str_t  auth_prefix;             /* "Bearer " */
+
+    /* Appends the path below base_url, without the query: "/chat/completions".
+     * `rest` is what followed the endpoint in the client's path. */
+    void (*path)(llm_endpoint_t ep, llm_str_t rest, llm_buf_t *out);
+
+    /* Reads a whole 2xx body.  `mem` takes decoded messages (2 KB). */
+    void (*answer)(llm_endpoint_t ep, llm_str_t body, llm_buf_t *mem,
+        llm_answer_t *out);
+
+    /* Classifies a refusal: status >= 300, its headers' hints, the first 16 KiB
+     * of its body (JSON, HTML, empty, anything).  now is epoch ms. */
+    void (*refusal)(unsigned status, const llm_hint_t *hint, llm_str_t body,
+        llm_msec_t now, llm_buf_t *mem, llm_refusal_t *out);
+
+    /* Reads one event of a stream and advances its state. */
+    llm_event_t (*event)(llm_stream_t *s, const llm_sse_event_t *ev,
+        llm_buf_t *mem);
+
+    /* Whether a key looks like one of this provider's (by host): 1 yes or
+     * unknown, 0 no (a warning). */
+    int (*key_looks_right)(llm_str_t host, llm_str_t key);
+};
+
+/* The row with that name, or NULL; and the names, for error messages. */
+const llm_dialect_t *llm_dialect_find(llm_str_t name);
+llm_str_t llm_dialect_names(void);
+
+void llm_stream_init(llm_stream_t *s, llm_endpoint_t ep);
+
+/* Whether a stream that ended now is complete: the terminator or a terminal
+ * event, or a finish reason for every choice seen. */
+int llm_stream_complete(const llm_stream_t *s);
+
+#endif /* LLM_DIALECT_H */
