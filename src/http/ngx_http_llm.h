@@ -1,0 +1,217 @@
+/*
+ * Configuration of the gateway, as compiled from nginx.conf: immutable after
+ * the configuration is read, shared by all requests of a cycle.
+ */
+
+#ifndef _NGX_HTTP_LLM_H_INCLUDED_
+#define _NGX_HTTP_LLM_H_INCLUDED_
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "llm_dialect.h"
+#include "llm_prompt.h"
+#include "llm_retry.h"
+
+#include "ngx_http_llm_compat.h"
+#include "ngx_http_llm_mock.h"
+#include "ngx_http_llm_peer.h"
+#include "ngx_http_llm_record.h"
+#include "ngx_http_llm_store.h"
+
+
+typedef struct ngx_http_llm_route_s  ngx_http_llm_route_t;
+
+
+/* ---- keys ---------------------------------------------------------------- */
+
+typedef struct {
+    ngx_str_t                    name;          /* name=, or POOL-1, POOL-2 … */
+    ngx_str_t                    secret;        /* never logged, never shown */
+} ngx_http_llm_key_t;
+
+
+typedef struct {
+    ngx_str_t                    name;
+    ngx_http_llm_key_t          *keys;          /* store.conf.key_n of them */
+    ngx_str_t                   *groups;        /* names; empty: a key's own */
+    ngx_http_llm_store_pool_t    store;
+} ngx_http_llm_key_pool_t;
+
+
+/* ---- providers ----------------------------------------------------------- */
+
+typedef struct {
+    ngx_str_t                    name;
+    ngx_http_complex_value_t     value;
+} ngx_http_llm_header_t;
+
+
+typedef struct {
+    ngx_msec_t                   connect;       /* TCP and TLS */
+    ngx_msec_t                   header;        /* last request byte → status */
+    ngx_msec_t                   first;         /* status → first content */
+    ngx_msec_t                   idle;          /* between reads after it */
+    ngx_msec_t                   total;         /* one attempt */
+} ngx_http_llm_timeouts_t;
+
+
+typedef struct {
+    ngx_str_t                    name;
+    const llm_dialect_t         *dialect;
+    ngx_http_llm_origin_t        origin;        /* unused by the mock */
+    ngx_http_llm_key_pool_t     *pool;          /* NULL: no key is sent */
+    ngx_http_llm_store_gate_t    gate;
+    ngx_http_llm_timeouts_t      timeout;
+    ngx_array_t                 *headers;       /* ngx_http_llm_header_t */
+    ngx_http_llm_mock_conf_t    *mock;          /* dialect mock, else NULL */
+    ngx_http_llm_record_conf_t  *record;        /* record DIR, else NULL */
+    ngx_http_llm_route_t        *route;         /* this provider alone */
+    unsigned                     client_key:1;  /* key client; */
+    unsigned                     off:1;         /* enabled off, or no key left */
+} ngx_http_llm_provider_t;
+
+
+/* ---- models -------------------------------------------------------------- */
+
+typedef struct {
+    ngx_str_t                    name;
+    ngx_http_llm_provider_t     *provider;
+    ngx_str_t                    id;            /* the provider's name for it */
+    llm_price_t                  price;
+    ngx_uint_t                   context;       /* tokens; 0: unknown */
+    ngx_uint_t                   can;           /* LLM_CAN_… bits */
+    ngx_array_t                 *labels;        /* ngx_str_t: other words */
+    ngx_uint_t                   tier;          /* 0 unset, 1 low … 4 premium */
+    ngx_http_llm_route_t        *route;         /* this model alone */
+    unsigned                     can_set:1;     /* 0: everything is assumed */
+    unsigned                     internal:1;
+    unsigned                     off:1;
+} ngx_http_llm_model_t;
+
+
+/* ---- routes -------------------------------------------------------------- */
+
+typedef struct {
+    ngx_http_llm_model_t        *model;         /* NULL: a provider as target */
+    ngx_http_llm_provider_t     *provider;
+    ngx_uint_t                   on;            /* LLM_ON_… bits */
+} ngx_http_llm_target_t;
+
+
+struct ngx_http_llm_route_s {
+    ngx_str_t                    name;
+    ngx_http_llm_target_t       *targets;
+    ngx_uint_t                   ntargets;
+    ngx_flag_t                   resume;        /* resume on; see docs */
+    unsigned                     internal:1;
+    unsigned                     implicit:1;    /* made for llm_pass A B C */
+};
+
+
+typedef enum {
+    NGX_HTTP_LLM_PROVIDER = 0,
+    NGX_HTTP_LLM_MODEL,
+    NGX_HTTP_LLM_ROUTE
+} ngx_http_llm_kind_e;
+
+
+/* One name of the shared namespace of models, providers, routes and splits. */
+typedef struct {
+    ngx_str_t                    name;
+    ngx_http_llm_kind_e          kind;
+    void                        *object;
+    ngx_http_llm_route_t        *route;
+    unsigned                     internal:1;
+    u_char                      *file;          /* where it was defined */
+    ngx_uint_t                   line;
+} ngx_http_llm_name_t;
+
+
+/* ---- application routes ---------------------------------------------------- */
+
+typedef struct {
+    ngx_str_t                    name;
+    llm_template_t              *system;        /* NULL: none */
+    llm_template_t              *user;
+    llm_field_t                 *fields;        /* set NAME VALUE */
+    ngx_uint_t                   nfields;
+    ngx_str_t                    model;         /* set model …, or empty */
+    llm_schema_t                *schema;        /* NULL: none */
+    ngx_str_t                    schema_text;
+    ngx_str_t                    schema_name;
+    ngx_flag_t                   json;          /* answer json */
+    ngx_flag_t                   repair;
+} ngx_http_llm_prompt_t;
+
+
+typedef struct {
+    llm_field_t                 *fields;        /* language=fa …, text form */
+    ngx_uint_t                   nfields;
+    ngx_str_t                    model;         /* model=…, or empty */
+} ngx_http_llm_transcribe_t;
+
+
+/* ---- main and location ----------------------------------------------------- */
+
+typedef struct {
+    ngx_array_t                  pools;         /* ngx_http_llm_key_pool_t * */
+    ngx_array_t                  providers;     /* ngx_http_llm_provider_t * */
+    ngx_array_t                  models;        /* ngx_http_llm_model_t * */
+    ngx_array_t                  routes;        /* ngx_http_llm_route_t * */
+    ngx_array_t                  prompts;       /* ngx_http_llm_prompt_t * */
+    ngx_array_t                  names;         /* ngx_http_llm_name_t * */
+    ngx_hash_t                   hash;          /* name → ngx_http_llm_name_t */
+    ngx_http_llm_store_t         store;
+    ngx_str_t                    zone_name;
+    size_t                       zone_size;
+    ngx_uint_t                   has_resolver;
+    time_t                       created;       /* of this configuration */
+} ngx_http_llm_main_conf_t;
+
+
+#define NGX_HTTP_LLM_HEADERS_OFF    0
+#define NGX_HTTP_LLM_HEADERS_ID     1
+#define NGX_HTTP_LLM_HEADERS_ROUTE  2
+#define NGX_HTTP_LLM_HEADERS_ALL    3
+
+
+typedef struct {
+    ngx_http_llm_route_t        *route;         /* llm_pass NAME … */
+    ngx_http_complex_value_t    *pass;          /* llm_pass $variable */
+    ngx_uint_t                   provider_pass; /* llm_pass names a provider */
+    ngx_http_llm_prompt_t       *prompt;        /* llm_analyze */
+    ngx_http_llm_transcribe_t   *transcribe;    /* llm_transcribe */
+    ngx_uint_t                   endpoint;      /* llm_endpoint; llm_endpoint_t */
+    llm_retry_conf_t             retry;         /* llm_retry */
+    ngx_uint_t                   retry_set;
+    ngx_uint_t                   headers;       /* llm_response_headers */
+    size_t                       buffer_size;   /* llm_buffer_size, 16k */
+    size_t                       max_answer;    /* llm_max_answer_size, 32m */
+    size_t                       max_event;     /* llm_max_event_size, 1m */
+    ngx_uint_t                   enabled;       /* llm_pass in this location */
+    ngx_str_t                    location;      /* its name, for messages */
+    u_char                      *file;          /* of llm_pass, for messages */
+    ngx_uint_t                   line;
+    ngx_array_t                 *pass_names;    /* ngx_str_t, until resolved */
+    ngx_str_t                    analyze_name;  /* until resolved */
+} ngx_http_llm_loc_conf_t;
+
+
+extern ngx_module_t  ngx_http_llm_gateway_module;
+extern ngx_module_t  ngx_http_llm_gateway_filter_module;
+
+
+/* The content handlers. */
+ngx_int_t ngx_http_llm_handler(ngx_http_request_t *r);          /* llm_pass */
+ngx_int_t ngx_http_llm_health_handler(ngx_http_request_t *r);   /* llm_health */
+
+/* Preconfiguration: the $llm_… variables. */
+ngx_int_t ngx_http_llm_add_variables(ngx_conf_t *cf);
+
+/* A name of the shared namespace, or NULL.  O(1), no allocation. */
+ngx_http_llm_name_t *ngx_http_llm_find_name(ngx_http_llm_main_conf_t *lmcf,
+    u_char *name, size_t len);
+
+#endif /* _NGX_HTTP_LLM_H_INCLUDED_ */
