@@ -13,6 +13,11 @@
 #include <stdint.h>
 #include <string.h>
 
+/*
+ * What is declared from here on stays inside the module.  The pragma reaches to
+ * the end of the file that includes this: headers of nginx, libc and libraries
+ * must come before the llm_ ones.
+ */
 #pragma GCC visibility push(hidden)
 
 typedef enum {
@@ -29,7 +34,8 @@ typedef struct {
     const unsigned char  *data;
 } llm_str_t;
 
-#define LLM_STR(s)   ((llm_str_t) { sizeof(s) - 1, (const unsigned char *) (s) })
+#define LLM_STR(s)                                                            \
+    ((llm_str_t) { sizeof(s) - 1, (const unsigned char *) (s) })
 #define LLM_NOSTR    ((llm_str_t) { 0, NULL })
 
 /* Milliseconds since the Unix epoch, or a length of time in milliseconds. */

@@ -3,8 +3,9 @@
  *
  * A value is a view of its own text.  Nothing is decoded unless asked for, so
  * unknown members, big integers and escapes pass through the gateway bit-exact.
- * Nesting and strings are checked, nesting by a counter and never by recursion;
- * numbers and literals are only delimited.
+ * Nesting, separators and strings are checked, without recursion; numbers and
+ * literals are only delimited, except where llm_json_check() says otherwise:
+ * what the provider thinks of a NaN is the provider's affair.
  */
 
 #ifndef LLM_JSON_H
@@ -12,7 +13,7 @@
 
 #include "llm_core.h"
 
-#define LLM_JSON_DEPTH  1000            /* deeper is refused; cJSON's own limit */
+#define LLM_JSON_DEPTH  1000            /* cJSON's limit; deeper is refused */
 
 typedef enum {
     LLM_JSON_OBJECT, LLM_JSON_ARRAY, LLM_JSON_STRING, LLM_JSON_NUMBER,
@@ -40,7 +41,7 @@ typedef enum {
 
 typedef struct {
     llm_str_t        name;              /* in: the member wanted, unescaped */
-    llm_str_t        value;             /* out: its raw value, data NULL: absent */
+    llm_str_t        value;             /* out: raw; data NULL: absent */
     llm_json_kind_t  kind;              /* out */
 } llm_json_want_t;
 
@@ -49,7 +50,9 @@ typedef struct {
  * The whole text must be one object with nothing but white space around it.
  * A wanted name that occurs twice, escaped or not, is LLM_BAD with
  * *error = LLM_JSON_E_DUPLICATE and *at = the second key's offset: the gateway
- * and the provider could read different ones.
+ * and the provider could read different ones.  A wanted number or literal must
+ * be one.  On LLM_JSON_E_SYNTAX *at is the first byte that cannot be right, or
+ * body.len when the text ends too early.
  * Returns LLM_OK or LLM_BAD (*error and *at are set, values undefined).
  * 2 KB: < 1 us, 5 MB: about 1 ms; nothing is copied.
  */
@@ -57,32 +60,37 @@ llm_rc_t llm_json_pick(llm_str_t body, llm_json_want_t *want, size_t want_n,
     llm_json_error_t *error, size_t *at);
 
 /* Whether the text is exactly one well-formed value (with white space around
- * it).  Returns LLM_OK, LLM_AGAIN (it ends too early), or LLM_BAD. */
+ * it), numbers and literals included.  Returns LLM_OK, LLM_AGAIN (it ends too
+ * early), or LLM_BAD. */
 llm_rc_t llm_json_check(llm_str_t text);
 
 /* Iterates over the members of an object or the elements of an array (their
  * key is empty).  begin: LLM_OK or LLM_BAD (neither object nor array).
- * next: LLM_OK, LLM_NONE at the end, LLM_BAD on a syntax error. */
+ * next: LLM_OK, LLM_NONE at the end, LLM_BAD on a syntax error.  White space
+ * around the value is fine, anything else behind it is LLM_BAD at the end. */
 llm_rc_t llm_json_begin(llm_json_iter_t *it, llm_str_t value);
 llm_rc_t llm_json_next(llm_json_iter_t *it, llm_json_member_t *m);
 
-/* The first member of an object with that (unescaped) name.
- * LLM_OK, LLM_NONE (absent, or null when skip_null), LLM_BAD. */
+/* The first member of an object with that (unescaped) name; nothing behind it
+ * is looked at.  LLM_OK (a null has kind LLM_JSON_NULL), LLM_NONE (absent),
+ * LLM_BAD (no object, or a syntax error before it). */
 llm_rc_t llm_json_get(llm_str_t object, llm_str_t name, llm_json_member_t *m);
 
 /* Whether a raw key (possibly escaped) spells this name. */
 int llm_json_key_is(llm_str_t raw_key, llm_str_t name);
 
-/* The value of an RFC 6901 pointer such as "/a/0/b"; LLM_OK, LLM_NONE, LLM_BAD */
+/* The value of an RFC 6901 pointer such as "/a/0/b"; "" is the whole value.
+ * LLM_OK, LLM_NONE (nothing there), LLM_BAD (no pointer, or a syntax error). */
 llm_rc_t llm_json_pointer(llm_str_t value, llm_str_t pointer,
     llm_json_member_t *m);
 
-/* The kind by the first byte of a raw value. */
+/* The kind by the first byte of a raw value; an empty one counts as null. */
 llm_json_kind_t llm_json_kind(llm_str_t value);
 
 /* Decodes a raw string value (with its quotes) into out, appending; surrogate
  * pairs become UTF-8, a lone surrogate U+FFFD, \u0000 a NUL byte.  The decoded
- * text is never longer than the raw one.  LLM_OK, LLM_BAD (no string), LLM_FULL */
+ * text is never longer than the raw one.  LLM_OK, LLM_BAD (no string), LLM_FULL
+ * (out->full is set); unless LLM_OK, nothing is appended. */
 llm_rc_t llm_json_unescape(llm_str_t raw, llm_buf_t *out);
 
 /* Appends s as a JSON string with quotes.  Escapes ", \ and bytes below 0x20
@@ -96,8 +104,21 @@ void llm_json_put_escaped(llm_buf_t *out, llm_str_t s);
 /* Appends a decimal integer. */
 void llm_json_put_uint(llm_buf_t *out, uint64_t n);
 
-/* A non-negative integer; fractions are cut, too large is saturated, a number
- * in a string is accepted.  LLM_OK or LLM_NONE (null, negative, no number). */
+/* A number taken apart by JSON's grammar. */
+typedef struct {
+    llm_str_t  digits;                  /* as written, with the point if any */
+    size_t     int_n;                   /* how many stand before the point */
+    int64_t    exponent;                /* clamped to +-10^12 */
+    unsigned   negative:1;
+} llm_json_number_t;
+
+/* Reads the text of a number, nothing around it.  LLM_OK, LLM_AGAIN (it ends
+ * too early), LLM_BAD. */
+llm_rc_t llm_json_number(llm_str_t text, llm_json_number_t *n);
+
+/* A non-negative integer; fractions are cut, 1e3 is 1000, too large is
+ * saturated, a number in a string is accepted.  LLM_OK or LLM_NONE (null,
+ * negative, no number). */
 llm_rc_t llm_json_uint(llm_str_t value, uint64_t *n);
 
 /* A decimal number times 10^scale as integer, rounded half up, saturated:

@@ -1,0 +1,577 @@
+/*
+ * The JSON scan: where members and elements begin and end.
+ *
+ * Every request body goes through here, so a byte is looked at once, nothing is
+ * copied, and nesting costs a byte on a fixed stack instead of a call.
+ */
+
+#include "llm_bytes.h"
+#include "llm_json.h"
+
+
+/* What a byte can be part of; the low four bits are a hex digit's value. */
+#define LLM_JSON_C_HEX     0x10
+#define LLM_JSON_C_SCALAR  0x20         /* of a number or a literal */
+#define LLM_JSON_C_ESCAPE  0x40         /* stands alone behind a backslash */
+
+#define H(n)  (LLM_JSON_C_HEX | LLM_JSON_C_SCALAR | (n))
+#define S     LLM_JSON_C_SCALAR
+#define E     LLM_JSON_C_ESCAPE
+
+
+/*
+ * One pass over a text.  Functions return the place behind what they read, or
+ * NULL with `at` and `error` set; a syntax error at `end` means that more input
+ * could still mend it.
+ */
+typedef struct {
+    const unsigned char  *end;
+    const unsigned char  *at;
+    llm_json_error_t      error;
+    unsigned              strict;       /* numbers and literals too */
+    size_t                outer;        /* containers around the value read */
+} llm_json_scan_t;
+
+
+static const unsigned char  llm_json_class[256] = {
+    ['0'] = H(0), ['1'] = H(1), ['2'] = H(2), ['3'] = H(3), ['4'] = H(4),
+    ['5'] = H(5), ['6'] = H(6), ['7'] = H(7), ['8'] = H(8), ['9'] = H(9),
+    ['A'] = H(10), ['B'] = H(11), ['C'] = H(12), ['D'] = H(13), ['E'] = H(14),
+    ['F'] = H(15),
+    ['a'] = H(10), ['b'] = H(11) | E, ['c'] = H(12), ['d'] = H(13),
+    ['e'] = H(14), ['f'] = H(15) | E,
+    ['G'] = S, ['H'] = S, ['I'] = S, ['J'] = S, ['K'] = S, ['L'] = S,
+    ['M'] = S, ['N'] = S, ['O'] = S, ['P'] = S, ['Q'] = S, ['R'] = S,
+    ['S'] = S, ['T'] = S, ['U'] = S, ['V'] = S, ['W'] = S, ['X'] = S,
+    ['Y'] = S, ['Z'] = S,
+    ['g'] = S, ['h'] = S, ['i'] = S, ['j'] = S, ['k'] = S, ['l'] = S,
+    ['m'] = S, ['n'] = S | E, ['o'] = S, ['p'] = S, ['q'] = S, ['r'] = S | E,
+    ['s'] = S, ['t'] = S | E, ['u'] = S, ['v'] = S, ['w'] = S, ['x'] = S,
+    ['y'] = S, ['z'] = S,
+    ['+'] = S, ['-'] = S, ['.'] = S,
+    ['"'] = E, ['\\'] = E, ['/'] = E
+};
+
+#undef H
+#undef S
+#undef E
+
+
+static const unsigned char *
+llm_json_fail(llm_json_scan_t *s, const unsigned char *at,
+    llm_json_error_t error)
+{
+    s->at = at;
+    s->error = error;
+
+    return NULL;
+}
+
+
+static inline const unsigned char *
+llm_json_space(const unsigned char *p, const unsigned char *end)
+{
+    while (p < end && *p <= ' '
+           && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t'))
+    {
+        p++;
+    }
+
+    return p;
+}
+
+
+/* p is at a backslash. */
+static inline const unsigned char *
+llm_json_escape(llm_json_scan_t *s, const unsigned char *p)
+{
+    unsigned  i;
+
+    if (s->end - p < 2) {
+        return llm_json_fail(s, s->end, LLM_JSON_E_SYNTAX);
+    }
+
+    if (llm_json_class[p[1]] & LLM_JSON_C_ESCAPE) {
+        return p + 2;
+    }
+
+    if (p[1] != 'u') {
+        return llm_json_fail(s, p + 1, LLM_JSON_E_SYNTAX);
+    }
+
+    for (i = 2; i < 6; i++) {
+        if (p + i == s->end || !(llm_json_class[p[i]] & LLM_JSON_C_HEX)) {
+            return llm_json_fail(s, p + i, LLM_JSON_E_SYNTAX);
+        }
+    }
+
+    return p + 6;
+}
+
+
+/* p is at the opening quote. */
+static const unsigned char *
+llm_json_string(llm_json_scan_t *s, const unsigned char *p)
+{
+    p++;
+
+    for ( ;; ) {
+        p = llm_bytes_find(p, s->end, LLM_BYTES_STRING);
+
+        if (p < s->end && *p == '"') {
+            return p + 1;
+        }
+
+        if (p == s->end || *p != '\\') {
+            return llm_json_fail(s, p, LLM_JSON_E_SYNTAX);
+        }
+
+        /* escapes come in runs when a client writes ASCII only */
+
+        do {
+            p = llm_json_escape(s, p);
+            if (p == NULL) {
+                return NULL;
+            }
+        } while (p < s->end && *p == '\\');
+    }
+}
+
+
+/* Whether [start, p), all of it scalar bytes, is a number or a literal. */
+static const unsigned char *
+llm_json_word(llm_json_scan_t *s, const unsigned char *start,
+    const unsigned char *p)
+{
+    llm_rc_t           rc;
+    llm_str_t          word, literal;
+    llm_json_number_t  number;
+
+    word.len = (size_t) (p - start);
+    word.data = start;
+
+    switch (*start) {
+    case 't':
+        literal = LLM_STR("true");
+        break;
+    case 'f':
+        literal = LLM_STR("false");
+        break;
+    case 'n':
+        literal = LLM_STR("null");
+        break;
+    default:
+        rc = llm_json_number(word, &number);
+        if (rc == LLM_OK) {
+            return p;
+        }
+        return llm_json_fail(s, rc == LLM_AGAIN ? p : start, LLM_JSON_E_SYNTAX);
+    }
+
+    if (llm_str_eq(word, literal)) {
+        return p;
+    }
+
+    if (word.len < literal.len && memcmp(start, literal.data, word.len) == 0) {
+        return llm_json_fail(s, p, LLM_JSON_E_SYNTAX);
+    }
+
+    return llm_json_fail(s, start, LLM_JSON_E_SYNTAX);
+}
+
+
+static const unsigned char *
+llm_json_scalar(llm_json_scan_t *s, const unsigned char *p)
+{
+    const unsigned char  *start;
+
+    start = p;
+
+    while (p < s->end && (llm_json_class[*p] & LLM_JSON_C_SCALAR)) {
+        p++;
+    }
+
+    if (p == start) {
+        return llm_json_fail(s, p, LLM_JSON_E_SYNTAX);
+    }
+
+    return s->strict ? llm_json_word(s, start, p) : p;
+}
+
+
+/* A key and its colon.  The result is where the value begins. */
+static inline const unsigned char *
+llm_json_key(llm_json_scan_t *s, const unsigned char *p, llm_str_t *key)
+{
+    if (p == s->end || *p != '"') {
+        return llm_json_fail(s, p, LLM_JSON_E_SYNTAX);
+    }
+
+    key->data = p + 1;
+
+    p = llm_json_string(s, p);
+    if (p == NULL) {
+        return NULL;
+    }
+
+    key->len = (size_t) (p - key->data) - 1;
+
+    p = llm_json_space(p, s->end);
+
+    if (p == s->end || *p != ':') {
+        return llm_json_fail(s, p, LLM_JSON_E_SYNTAX);
+    }
+
+    return llm_json_space(p + 1, s->end);
+}
+
+
+/*
+ * Behind a value: leaves every container that ends here, up to the comma and
+ * the key of the next value.  *depth is 0 when the outermost one was left.
+ */
+static const unsigned char *
+llm_json_behind(llm_json_scan_t *s, const unsigned char *p,
+    const unsigned char *close, size_t *depth)
+{
+    llm_str_t  key;
+
+    while (*depth) {
+        p = llm_json_space(p, s->end);
+
+        if (p == s->end) {
+            return llm_json_fail(s, p, LLM_JSON_E_SYNTAX);
+        }
+
+        if (*p == ',') {
+            p = llm_json_space(p + 1, s->end);
+            return close[*depth - 1] == '}' ? llm_json_key(s, p, &key) : p;
+        }
+
+        if (*p != close[*depth - 1]) {
+            return llm_json_fail(s, p, LLM_JSON_E_SYNTAX);
+        }
+
+        p++;
+        (*depth)--;
+    }
+
+    return p;
+}
+
+
+/* p is where a value has to begin. */
+static const unsigned char *
+llm_json_value(llm_json_scan_t *s, const unsigned char *p)
+{
+    size_t         depth;
+    llm_str_t      key;
+    unsigned char  close[LLM_JSON_DEPTH];
+
+    depth = 0;
+
+    for ( ;; ) {
+
+        if (p == s->end) {
+            return llm_json_fail(s, p, LLM_JSON_E_SYNTAX);
+        }
+
+        if (*p == '{' || *p == '[') {
+
+            if (s->outer + depth == LLM_JSON_DEPTH) {
+                return llm_json_fail(s, p, LLM_JSON_E_DEPTH);
+            }
+
+            /* in ASCII both closing brackets are two behind the opening one */
+
+            close[depth++] = (unsigned char) (*p + 2);
+            p = llm_json_space(p + 1, s->end);
+
+            if (p == s->end || *p != close[depth - 1]) {
+                if (close[depth - 1] == '}') {
+                    p = llm_json_key(s, p, &key);
+                    if (p == NULL) {
+                        return NULL;
+                    }
+                }
+                continue;
+            }
+
+        } else {
+            p = *p == '"' ? llm_json_string(s, p) : llm_json_scalar(s, p);
+            if (p == NULL) {
+                return NULL;
+            }
+        }
+
+        p = llm_json_behind(s, p, close, &depth);
+        if (p == NULL || depth == 0) {
+            return p;
+        }
+    }
+}
+
+
+static llm_rc_t
+llm_json_open(llm_json_scan_t *s, llm_json_iter_t *it, llm_str_t text)
+{
+    const unsigned char  *p;
+
+    s->end = text.data;
+    s->at = text.data;
+    s->error = LLM_JSON_E_SYNTAX;
+    s->strict = 0;
+    s->outer = 1;
+
+    if (text.len == 0) {
+        return LLM_BAD;
+    }
+
+    s->end = text.data + text.len;
+    p = llm_json_space(text.data, s->end);
+    s->at = p;
+
+    if (p == s->end) {
+        return LLM_BAD;
+    }
+
+    if (*p != '{' && *p != '[') {
+        if (*p == '"' || (llm_json_class[*p] & LLM_JSON_C_SCALAR)) {
+            s->error = LLM_JSON_E_NOT_OBJECT;
+        }
+        return LLM_BAD;
+    }
+
+    it->pos = p + 1;
+    it->end = s->end;
+    it->close = (unsigned char) (*p + 2);
+    it->first = 1;
+
+    return LLM_OK;
+}
+
+
+/* The end of the container: nothing but white space may follow. */
+static llm_rc_t
+llm_json_finish(llm_json_scan_t *s, llm_json_iter_t *it,
+    const unsigned char *p)
+{
+    p = llm_json_space(p + 1, s->end);
+
+    if (p != s->end) {
+        (void) llm_json_fail(s, p, LLM_JSON_E_SYNTAX);
+        return LLM_BAD;
+    }
+
+    it->pos = p;
+    it->close = 0;
+
+    return LLM_NONE;
+}
+
+
+static llm_rc_t
+llm_json_step(llm_json_scan_t *s, llm_json_iter_t *it, llm_json_member_t *m)
+{
+    llm_str_t             key;
+    const unsigned char  *p, *value;
+
+    if (it->close == 0) {
+        return LLM_NONE;
+    }
+
+    p = llm_json_space(it->pos, s->end);
+
+    if (p < s->end && *p == it->close) {
+        return llm_json_finish(s, it, p);
+    }
+
+    if (!it->first) {
+        if (p == s->end || *p != ',') {
+            (void) llm_json_fail(s, p, LLM_JSON_E_SYNTAX);
+            return LLM_BAD;
+        }
+        p = llm_json_space(p + 1, s->end);
+    }
+
+    key.len = 0;
+    key.data = p;
+
+    if (it->close == '}') {
+        p = llm_json_key(s, p, &key);
+        if (p == NULL) {
+            return LLM_BAD;
+        }
+    }
+
+    value = p;
+
+    p = llm_json_value(s, p);
+    if (p == NULL) {
+        return LLM_BAD;
+    }
+
+    m->key = key;
+    m->value.len = (size_t) (p - value);
+    m->value.data = value;
+    m->kind = llm_json_kind(m->value);
+
+    it->pos = p;
+    it->first = 0;
+
+    return LLM_OK;
+}
+
+
+/* Fills the wanted member that m is, if it is one. */
+static llm_rc_t
+llm_json_take(llm_json_scan_t *s, const llm_json_member_t *m,
+    llm_json_want_t *want, size_t want_n)
+{
+    int                   escaped;
+    size_t                i;
+    const unsigned char  *end;
+
+    escaped = m->key.len && memchr(m->key.data, '\\', m->key.len) != NULL;
+
+    for (i = 0; i < want_n; i++) {
+
+        if (escaped ? !llm_json_key_is(m->key, want[i].name)
+                    : !llm_str_eq(m->key, want[i].name))
+        {
+            continue;
+        }
+
+        if (want[i].value.data) {
+            (void) llm_json_fail(s, m->key.data - 1, LLM_JSON_E_DUPLICATE);
+            return LLM_BAD;
+        }
+
+        end = m->value.data + m->value.len;
+
+        if (m->kind > LLM_JSON_STRING
+            && llm_json_word(s, m->value.data, end) == NULL)
+        {
+            return LLM_BAD;
+        }
+
+        want[i].value = m->value;
+        want[i].kind = m->kind;
+    }
+
+    return LLM_OK;
+}
+
+
+llm_rc_t
+llm_json_pick(llm_str_t body, llm_json_want_t *want, size_t want_n,
+    llm_json_error_t *error, size_t *at)
+{
+    size_t             i;
+    llm_rc_t           rc;
+    llm_json_iter_t    it;
+    llm_json_scan_t    s;
+    llm_json_member_t  m;
+
+    for (i = 0; i < want_n; i++) {
+        want[i].value = LLM_NOSTR;
+        want[i].kind = LLM_JSON_NULL;
+    }
+
+    rc = llm_json_open(&s, &it, body);
+
+    if (rc == LLM_OK && it.close != '}') {
+        s.error = LLM_JSON_E_NOT_OBJECT;
+        rc = LLM_BAD;
+    }
+
+    while (rc == LLM_OK) {
+        rc = llm_json_step(&s, &it, &m);
+        if (rc == LLM_OK) {
+            rc = llm_json_take(&s, &m, want, want_n);
+        }
+    }
+
+    if (rc == LLM_NONE) {
+        *error = LLM_JSON_E_NONE;
+        return LLM_OK;
+    }
+
+    *error = s.error;
+    *at = body.len ? (size_t) (s.at - body.data) : 0;
+
+    return LLM_BAD;
+}
+
+
+llm_rc_t
+llm_json_check(llm_str_t text)
+{
+    llm_json_scan_t       s;
+    const unsigned char  *p;
+
+    if (text.len == 0) {
+        return LLM_AGAIN;
+    }
+
+    s.end = text.data + text.len;
+    s.strict = 1;
+    s.outer = 0;
+
+    p = llm_json_value(&s, llm_json_space(text.data, s.end));
+
+    if (p == NULL) {
+        return s.error == LLM_JSON_E_SYNTAX && s.at == s.end ? LLM_AGAIN
+                                                             : LLM_BAD;
+    }
+
+    return llm_json_space(p, s.end) == s.end ? LLM_OK : LLM_BAD;
+}
+
+
+llm_rc_t
+llm_json_begin(llm_json_iter_t *it, llm_str_t value)
+{
+    llm_json_scan_t  s;
+
+    return llm_json_open(&s, it, value);
+}
+
+
+llm_rc_t
+llm_json_next(llm_json_iter_t *it, llm_json_member_t *m)
+{
+    llm_json_scan_t  s;
+
+    s.end = it->end;
+    s.strict = 0;
+    s.outer = 1;
+
+    return llm_json_step(&s, it, m);
+}
+
+
+llm_json_kind_t
+llm_json_kind(llm_str_t value)
+{
+    if (value.len == 0) {
+        return LLM_JSON_NULL;
+    }
+
+    switch (*value.data) {
+    case '{':
+        return LLM_JSON_OBJECT;
+    case '[':
+        return LLM_JSON_ARRAY;
+    case '"':
+        return LLM_JSON_STRING;
+    case 't':
+        return LLM_JSON_TRUE;
+    case 'f':
+        return LLM_JSON_FALSE;
+    case 'n':
+        return LLM_JSON_NULL;
+    default:
+        return LLM_JSON_NUMBER;
+    }
+}
