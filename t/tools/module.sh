@@ -17,6 +17,13 @@ out=$(cd "$1" && pwd)
 cc_opt=${2-}
 ld_opt=${3-}
 
+case $top in
+*[[:space:]]*)
+    echo "nginx cannot be built in a folder with white space: $top" >&2
+    exit 1
+    ;;
+esac
+
 if [ ! -d "$src/auto" ]; then
     echo "no nginx sources in $src: install nginx-dev (\"make deps\")," \
          "or set NGINX_SRC" >&2
@@ -34,7 +41,7 @@ else
 fi
 
 if [ -z "$cc_opt" ] && command -v dpkg-buildflags > /dev/null; then
-    cc_opt="$(cd "$top" && dpkg-buildflags --get CFLAGS) -fPIC \
+    cc_opt="$(cd "$top" && dpkg-buildflags --get CFLAGS) -fPIC -DNDEBUG \
 $(dpkg-buildflags --get CPPFLAGS)"
     ld_opt="$(dpkg-buildflags --get LDFLAGS) -fPIC"
 fi
