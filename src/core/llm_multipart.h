@@ -15,7 +15,7 @@ typedef struct {
     llm_str_t  type;                    /* Content-Type of the part, or empty */
     size_t     start;                   /* offset of its "--boundary" line */
     size_t     body;                    /* offset of its first content byte */
-    size_t     body_end;                /* offset behind its last content byte */
+    size_t     body_end;                /* offset behind its content */
     size_t     end;                     /* offset of the next "--boundary" */
 } llm_part_t;
 
@@ -25,15 +25,21 @@ llm_rc_t llm_multipart_boundary(llm_str_t content_type, llm_str_t *boundary);
 
 /*
  * Indexes a whole body.  *close_at is the offset of the closing "--boundary--".
+ * Only line ends may stand before the first boundary and behind the last one:
+ * other text is read by some parsers and skipped by others.  For each part
+ * start < body <= body_end <= end, and end is the start of what follows.
  * LLM_OK, LLM_BAD (*what names the mistake: an unterminated body, a part
- * without a name, an over-long part header), LLM_FULL (more than cap parts).
+ * without a name, an over-long part header), LLM_FULL (more than cap parts;
+ * *what says so).
  */
 llm_rc_t llm_multipart_index(llm_str_t body, llm_str_t boundary,
     llm_part_t *part, size_t cap, size_t *part_n, size_t *close_at,
     const char **what);
 
-/* The first part with that name, or NULL. */
+/* The first part with that name, or NULL; and how many have it. */
 const llm_part_t *llm_multipart_find(const llm_part_t *part, size_t part_n,
+    llm_str_t name);
+size_t llm_multipart_count(const llm_part_t *part, size_t part_n,
     llm_str_t name);
 
 /* The audio format by magic bytes ("wav", "mp3", "ogg", "flac", "m4a", "webm"),

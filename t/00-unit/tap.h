@@ -16,7 +16,11 @@
 
 #include "llm_core.h"
 
-static int  tap_n, tap_failed;
+#define TAP_FIXTURES  512
+
+static int    tap_n, tap_failed;
+static void  *tap_loaded[TAP_FIXTURES];
+static int    tap_loaded_n;
 
 
 static inline int
@@ -99,8 +103,8 @@ tap_c(const char *s)
 
 
 /*
- * A whole file below t/fixtures, or below $LLM_FIXTURES; never freed.  It ends
- * where its memory ends, so that a read behind it is seen by a sanitizer.
+ * A whole file below t/fixtures, or below $LLM_FIXTURES, until tap_done().  It
+ * ends where its memory ends: a sanitizer sees a read behind it.
  */
 static inline llm_str_t
 tap_fixture(const char *path)
@@ -132,12 +136,15 @@ tap_fixture(const char *path)
     rewind(f);
 
     mem = malloc((size_t) size + (size == 0));
-    if (mem == NULL || fread(mem, 1, (size_t) size, f) != (size_t) size) {
+    if (mem == NULL || tap_loaded_n == TAP_FIXTURES
+        || fread(mem, 1, (size_t) size, f) != (size_t) size)
+    {
         printf("Bail out! cannot read %s\n", name);
         exit(1);
     }
 
     fclose(f);
+    tap_loaded[tap_loaded_n++] = mem;
 
     return (llm_str_t) { (size_t) size, mem };
 }
@@ -146,6 +153,10 @@ tap_fixture(const char *path)
 static inline int
 tap_done(void)
 {
+    while (tap_loaded_n) {
+        free(tap_loaded[--tap_loaded_n]);
+    }
+
     printf("1..%d\n", tap_n);
 
     if (tap_failed) {
