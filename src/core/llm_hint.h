@@ -19,17 +19,32 @@ llm_rc_t llm_hint_duration(llm_str_t s, llm_msec_t *ms);
 llm_rc_t llm_hint_http_date(llm_str_t s, llm_msec_t *epoch_ms);
 llm_rc_t llm_hint_rfc3339(llm_str_t s, llm_msec_t *epoch_ms);
 
-/* What one answer said about its bucket; feed it header by header, then close */
+/* One of the provider's buckets, known by a hash of its name.  `at` is a reset
+ * by the provider's clock, `reset` one counted from the answer; 0: unknown. */
+typedef struct {
+    uint32_t    name;
+    uint32_t    tokens;                 /* of tokens, not of requests */
+    uint64_t    remaining;              /* UINT64_MAX: unknown */
+    uint64_t    limit;
+    llm_msec_t  reset;
+    llm_msec_t  at;
+} llm_hint_bucket_t;
+
+#define LLM_HINT_BUCKETS  8             /* an answer names six at most */
+
+/* What one answer said about its buckets; feed it header by header. */
 typedef struct {
     llm_msec_t  retry_ms;               /* 0: unknown */
     llm_msec_t  retry_at;               /* Retry-After as a date, epoch ms */
     llm_msec_t  date;                   /* Date header, epoch ms */
-    uint64_t    remaining_requests;     /* UINT64_MAX: unknown */
-    uint64_t    remaining_tokens;
+    uint64_t    remaining_requests;     /* of the bucket with least left; */
+    uint64_t    remaining_tokens;       /*   UINT64_MAX: unknown */
     uint64_t    limit_requests;
     uint64_t    limit_tokens;
     llm_msec_t  reset_requests;         /* from now; 0: unknown */
     llm_msec_t  reset_tokens;
+    llm_hint_bucket_t  bucket[LLM_HINT_BUCKETS];
+    uint32_t    bucket_n;
     unsigned    should_retry:2;         /* x-should-retry: 0 absent 1 true 2 false */
     unsigned    has_retry_ms:1;         /* came from retry-after-ms: wins */
 } llm_hint_t;

@@ -100,7 +100,7 @@ llm_price_cost(const llm_price_t *p, const llm_usage_t *u)
     tokens = llm_price_part(u->input == LLM_UNKNOWN ? LLM_UNKNOWN
                                                     : u->input - cached,
                             p->input, &used)
-             + llm_price_part(cached, cached_price, &used)
+             + (cached ? llm_price_part(cached, cached_price, &used) : 0)
              + llm_price_part(u->output, p->output, &used);
 
     audio = llm_price_part(u->audio_ms, p->audio, &used);

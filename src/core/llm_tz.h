@@ -22,6 +22,9 @@ typedef struct {
     struct { uint8_t month, week, day; int32_t time; } dst_start, dst_end;
 } llm_tz_t;
 
+/* Days from 1970-01-01 to a date of the Gregorian calendar; month 1 … 12. */
+int64_t llm_tz_days(int64_t year, int64_t month, int64_t day);
+
 /* Parses the file's bytes (version 2+ data block and footer when present).
  * LLM_OK, LLM_BAD, LLM_FULL (more transitions than fit: the newest are kept,
  * so this is not returned for real zones).  UTC: llm_tz_utc(). */
