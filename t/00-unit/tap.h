@@ -26,7 +26,19 @@ static int    tap_loaded_n;
 static inline int
 tap_at(int good, const char *name, const char *file, int line)
 {
-    printf("%sok %d - %s\n", good ? "" : "not ", ++tap_n, name);
+    printf("%sok %d - ", good ? "" : "not ", ++tap_n);
+
+    /* a line end or a # would mean something to the runner */
+
+    for ( /* void */ ; *name; name++) {
+        if (*name < 0x20 || *name == '#' || *name == 0x7f) {
+            printf("<%02x>", (unsigned char) *name);
+        } else {
+            putchar(*name);
+        }
+    }
+
+    putchar('\n');
 
     if (!good) {
         tap_failed++;
