@@ -100,7 +100,7 @@ fuzz:
 #: make bench      compare with proxy_pass (ROUNDS=, SECONDS_PER_ROUND=)
 bench: module
 	@$(TOOLS)/deps.sh test wrk
-	@t/bench/bench.sh
+	@perl t/bench/bench.pl
 
 #: make install    module, load snippet and examples (DESTDIR=...)
 install: module
