@@ -87,7 +87,7 @@ enum {
 typedef struct {
     llm_endpoint_t   endpoint;
     llm_body_t       kind;
-    llm_str_t        body;              /* whole, also when mapped from a file */
+    llm_str_t        body;              /* whole, or mapped from a file */
     llm_str_t        model;             /* decoded; empty: none */
     llm_json_want_t  member[LLM_M_COUNT];   /* JSON bodies */
     llm_str_t        boundary;          /* multipart bodies */
@@ -97,8 +97,8 @@ typedef struct {
     llm_str_t        response_format;   /* audio: json (default) text srt … */
     unsigned         need;              /* LLM_CAN_… bits */
     unsigned         stream:1;
-    unsigned         include_usage:1;   /* the client asked for the usage chunk */
-    uint64_t         prompt_tokens;     /* estimate: bytes / 3, base64 left out */
+    unsigned         include_usage:1;   /* the client asked for usage */
+    uint64_t         prompt_tokens;     /* a guess: bytes / 3, no base64 */
     uint64_t         output_tokens;     /* max_tokens, or the default 1024 */
     uint64_t         audio_ms;          /* estimate by size and format; 0 */
 } llm_request_t;
@@ -119,6 +119,10 @@ llm_rc_t llm_request_json(llm_request_t *r, llm_endpoint_t ep, llm_str_t body,
 llm_rc_t llm_request_multipart(llm_request_t *r, llm_endpoint_t ep,
     llm_str_t body, llm_str_t content_type, llm_part_t *part, llm_code_t *code,
     llm_str_t *message);
+
+/* The last step of llm_request_json(), on its own for the tests: prompt_tokens,
+ * output_tokens, and the needs that only the messages tell (vision, audio). */
+void llm_request_estimate(llm_request_t *r);
 
 /* What the request reserves in each dimension. */
 void llm_request_need(const llm_request_t *r, llm_need_t *need);
@@ -162,8 +166,11 @@ typedef struct {
 /*
  * The edits that make this request fit a target: its model name (data NULL: the
  * client's unchanged; where the client sent none it is added), fields set, and,
- * with want_usage, stream_options.include_usage.  Texts live in `mem`.
- * LLM_OK, LLM_FULL.
+ * with want_usage, stream_options.include_usage.  *edits is set anew; texts
+ * live in `mem`, in `model` and in the fields.  A member the client sent twice
+ * is set in both places; of several parts with one name the first one stays.
+ * LLM_OK, LLM_FULL, or LLM_BAD when a multipart field would break its part (a
+ * name with control characters or quotes, a content with the boundary).
  */
 llm_rc_t llm_request_edits(const llm_request_t *r, llm_str_t model,
     const llm_field_t *field, size_t field_n, int want_usage, llm_buf_t *mem,
