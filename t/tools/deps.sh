@@ -142,11 +142,15 @@ if ! command -v apt-get > /dev/null; then
     exit 1
 fi
 
+install="apt-get install -y --no-install-recommends ${need% }"
 update=keep
-line="apt-get install -y --no-install-recommends ${need% }"
+line=$install
+sudo_line="sudo $install"
+
 if ! lists_known $need; then
     update=update
-    line="apt-get update && $line"
+    line="apt-get update && $install"
+    sudo_line="sudo apt-get update && sudo $install"
 fi
 
 if [ "$(id -u)" = 0 ]; then
@@ -154,14 +158,12 @@ if [ "$(id -u)" = 0 ]; then
     exec "$0" --install $update $need
 fi
 
-line="sudo ${line/&& apt-get/&& sudo apt-get}"
-
 if command -v sudo > /dev/null; then
-    echo "$line"
+    echo "$sudo_line"
     sudo "$0" --install $update $need && exit 0
 fi
 
-echo "packages are missing, and neither root nor sudo is at hand; run" >&2
-echo "    ${line//sudo /}" >&2
-echo "as root, then try again" >&2
+echo "packages are missing, and neither root nor sudo is at hand;" \
+     "run as root, then try again:" >&2
+echo "    $line" >&2
 exit 1
