@@ -3,7 +3,7 @@
  *
  * Nearly all of a chat body is the inside of strings, so how fast these bytes
  * are stepped over decides how fast the gateway is.  SSE2 is part of every
- * x86-64; elsewhere a plain loop does the same.
+ * x86-64; elsewhere 64 bit words do the same at less than half the speed.
  */
 
 #ifndef LLM_BYTES_H
@@ -62,7 +62,69 @@ llm_bytes_mask(const unsigned char *p, llm_bytes_set_t set)
     return (unsigned) _mm_movemask_epi8(m);
 }
 
+#else
+
+#define LLM_BYTES_ALL(c)  (0x0101010101010101u * (c))
+
+
+/* 0x80 in each byte of x that is 0, and 0 in the others. */
+static inline uint64_t
+llm_bytes_zeros(uint64_t x)
+{
+    return ~(((x & LLM_BYTES_ALL(0x7f)) + LLM_BYTES_ALL(0x7f)) | x
+             | LLM_BYTES_ALL(0x7f));
+}
+
+
+static inline uint64_t
+llm_bytes_mask8(const unsigned char *p, llm_bytes_set_t set)
+{
+    uint64_t  v, m;
+
+    memcpy(&v, p, 8);
+
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    v = __builtin_bswap64(v);
 #endif
+
+    if (set == LLM_BYTES_LINE) {
+        m = llm_bytes_zeros(v ^ LLM_BYTES_ALL('\n'))
+            | llm_bytes_zeros(v ^ LLM_BYTES_ALL('\r'));
+
+    } else {
+        m = llm_bytes_zeros(v ^ LLM_BYTES_ALL('"'))
+            | llm_bytes_zeros(v ^ LLM_BYTES_ALL('\\'))
+            | llm_bytes_zeros(v & LLM_BYTES_ALL(0xe0));
+
+        if (set == LLM_BYTES_WRITE) {
+            m |= v & LLM_BYTES_ALL(0x80);
+        }
+    }
+
+    /* the factor moves bit 8 * k to bit 56 + k */
+
+    return (m >> 7) * 0x0102040810204080u >> 56;
+}
+
+
+/* One bit for each of 16 bytes. */
+static inline uint64_t
+llm_bytes_mask(const unsigned char *p, llm_bytes_set_t set)
+{
+    return llm_bytes_mask8(p, set) | llm_bytes_mask8(p + 8, set) << 8;
+}
+
+#endif
+
+
+static inline uint64_t
+llm_bytes_mask64(const unsigned char *p, llm_bytes_set_t set)
+{
+    return llm_bytes_mask(p, set)
+           | llm_bytes_mask(p + 16, set) << 16
+           | llm_bytes_mask(p + 32, set) << 32
+           | llm_bytes_mask(p + 48, set) << 48;
+}
 
 
 /* The first byte of [p, end) that is in the set, or end. */
@@ -70,10 +132,9 @@ static inline const unsigned char *
 llm_bytes_find(const unsigned char *p, const unsigned char *end,
     llm_bytes_set_t set)
 {
-#if defined(__SSE2__)
     uint64_t  m;
 
-    /* most strings are short: one look before the wide loop */
+    /* most runs are short: one look before the wide loop */
 
     if (end - p >= 16) {
         m = llm_bytes_mask(p, set);
@@ -84,10 +145,7 @@ llm_bytes_find(const unsigned char *p, const unsigned char *end,
     }
 
     while (end - p >= 64) {
-        m = llm_bytes_mask(p, set)
-            | llm_bytes_mask(p + 16, set) << 16
-            | llm_bytes_mask(p + 32, set) << 32
-            | llm_bytes_mask(p + 48, set) << 48;
+        m = llm_bytes_mask64(p, set);
         if (m) {
             return p + __builtin_ctzll(m);
         }
@@ -101,7 +159,6 @@ llm_bytes_find(const unsigned char *p, const unsigned char *end,
         }
         p += 16;
     }
-#endif
 
     while (p < end && !llm_bytes_in(*p, set)) {
         p++;

@@ -109,32 +109,87 @@ llm_json_escape(llm_json_scan_t *s, const unsigned char *p)
 }
 
 
-/* p is at the opening quote. */
-static const unsigned char *
-llm_json_string(llm_json_scan_t *s, const unsigned char *p)
+/*
+ * Steps over the bytes that the mask marks among `width` ones.  Returns where
+ * to go on; or the string's end, or NULL, with *done set.
+ */
+static inline const unsigned char *
+llm_json_marked(llm_json_scan_t *s, const unsigned char *p, uint64_t mask,
+    size_t width, int *done)
 {
-    p++;
+    size_t                n;
+    const unsigned char  *q;
 
-    for ( ;; ) {
-        p = llm_bytes_find(p, s->end, LLM_BYTES_STRING);
+    while (mask) {
+        q = p + __builtin_ctzll(mask);
 
-        if (p < s->end && *p == '"') {
-            return p + 1;
-        }
-
-        if (p == s->end || *p != '\\') {
-            return llm_json_fail(s, p, LLM_JSON_E_SYNTAX);
+        if (*q == '"') {
+            *done = 1;
+            return q + 1;
         }
 
         /* escapes come in runs when a client writes ASCII only */
 
         do {
-            p = llm_json_escape(s, p);
-            if (p == NULL) {
+            q = *q == '\\' ? llm_json_escape(s, q)
+                           : llm_json_fail(s, q, LLM_JSON_E_SYNTAX);
+            if (q == NULL) {
+                *done = 1;
                 return NULL;
             }
-        } while (p < s->end && *p == '\\');
+        } while (q < s->end && *q == '\\');
+
+        /* what the escapes consisted of marks nothing any more */
+
+        n = (size_t) (q - p);
+        if (n >= width) {
+            return q;
+        }
+
+        mask &= UINT64_MAX << n;
     }
+
+    return p + width;
+}
+
+
+/* p is at the opening quote. */
+static const unsigned char *
+llm_json_string(llm_json_scan_t *s, const unsigned char *p)
+{
+    int  done;
+
+    p++;
+    done = 0;
+
+    /* most strings are short: one look before the wide loop */
+
+    if (s->end - p >= 16) {
+        p = llm_json_marked(s, p, llm_bytes_mask(p, LLM_BYTES_STRING), 16,
+                            &done);
+    }
+
+    while (!done && s->end - p >= 64) {
+        p = llm_json_marked(s, p, llm_bytes_mask64(p, LLM_BYTES_STRING), 64,
+                            &done);
+    }
+
+    while (!done && s->end - p >= 16) {
+        p = llm_json_marked(s, p, llm_bytes_mask(p, LLM_BYTES_STRING), 16,
+                            &done);
+    }
+
+    while (!done) {
+        if (p == s->end) {
+            return llm_json_fail(s, p, LLM_JSON_E_SYNTAX);
+        }
+
+        p = llm_json_marked(s, p,
+                            (uint64_t) llm_bytes_in(*p, LLM_BYTES_STRING), 1,
+                            &done);
+    }
+
+    return p;
 }
 
 
@@ -150,33 +205,27 @@ llm_json_word(llm_json_scan_t *s, const unsigned char *start,
     word.len = (size_t) (p - start);
     word.data = start;
 
-    switch (*start) {
-    case 't':
-        literal = LLM_STR("true");
-        break;
-    case 'f':
-        literal = LLM_STR("false");
-        break;
-    case 'n':
-        literal = LLM_STR("null");
-        break;
-    default:
+    literal = *start == 't' ? LLM_STR("true")
+              : *start == 'f' ? LLM_STR("false")
+              : *start == 'n' ? LLM_STR("null") : LLM_NOSTR;
+
+    if (literal.len == 0) {
         rc = llm_json_number(word, &number);
-        if (rc == LLM_OK) {
-            return p;
-        }
-        return llm_json_fail(s, rc == LLM_AGAIN ? p : start, LLM_JSON_E_SYNTAX);
+
+    } else if (word.len > literal.len
+               || memcmp(start, literal.data, word.len) != 0)
+    {
+        rc = LLM_BAD;
+
+    } else {
+        rc = word.len == literal.len ? LLM_OK : LLM_AGAIN;
     }
 
-    if (llm_str_eq(word, literal)) {
+    if (rc == LLM_OK) {
         return p;
     }
 
-    if (word.len < literal.len && memcmp(start, literal.data, word.len) == 0) {
-        return llm_json_fail(s, p, LLM_JSON_E_SYNTAX);
-    }
-
-    return llm_json_fail(s, start, LLM_JSON_E_SYNTAX);
+    return llm_json_fail(s, rc == LLM_AGAIN ? p : start, LLM_JSON_E_SYNTAX);
 }
 
 
@@ -548,30 +597,4 @@ llm_json_next(llm_json_iter_t *it, llm_json_member_t *m)
     s.outer = 1;
 
     return llm_json_step(&s, it, m);
-}
-
-
-llm_json_kind_t
-llm_json_kind(llm_str_t value)
-{
-    if (value.len == 0) {
-        return LLM_JSON_NULL;
-    }
-
-    switch (*value.data) {
-    case '{':
-        return LLM_JSON_OBJECT;
-    case '[':
-        return LLM_JSON_ARRAY;
-    case '"':
-        return LLM_JSON_STRING;
-    case 't':
-        return LLM_JSON_TRUE;
-    case 'f':
-        return LLM_JSON_FALSE;
-    case 'n':
-        return LLM_JSON_NULL;
-    default:
-        return LLM_JSON_NUMBER;
-    }
 }

@@ -1,10 +1,36 @@
 /*
- * JSON by name: one member of an object, or the value of a pointer.
+ * JSON by name: one member of an object, or the value of a pointer; and kinds.
  */
 
 #include "llm_json.h"
 
 #define LLM_JSON_TOKEN_MAX  256         /* bytes of a token with a ~ in it */
+
+
+llm_json_kind_t
+llm_json_kind(llm_str_t value)
+{
+    if (value.len == 0) {
+        return LLM_JSON_NULL;
+    }
+
+    switch (*value.data) {
+    case '{':
+        return LLM_JSON_OBJECT;
+    case '[':
+        return LLM_JSON_ARRAY;
+    case '"':
+        return LLM_JSON_STRING;
+    case 't':
+        return LLM_JSON_TRUE;
+    case 'f':
+        return LLM_JSON_FALSE;
+    case 'n':
+        return LLM_JSON_NULL;
+    default:
+        return LLM_JSON_NUMBER;
+    }
+}
 
 
 llm_rc_t
