@@ -33,7 +33,7 @@ my $json = JSON::PP->new->utf8->canonical->allow_nonref;
 our @EXPORT = qw(
     finish fixture fixture_text wait_for to_json from_json
     chat chat_body ok_chat ok_stream event_script reply silent_port
-    black_hole now start_all run_all
+    black_hole now start_all run_all check
 );
 
 
@@ -178,13 +178,17 @@ sub run_all   { Test::LLM::Client::run(@_) }
 
 # ---- the end ----------------------------------------------------------------
 
+# end one nginx before the end of the test
+sub check {
+    my ($gw) = @_;
+    my @problems = $gw->problems;
+    ok(!@problems, 'nginx ends clean: no alert, no leak of a secret')
+        or diag join "\n", @problems;
+}
+
+
 sub finish {
-    for my $gw (Test::LLM::Gateway->all) {
-        next if $gw->{checked};
-        my @problems = $gw->problems;
-        ok(!@problems, 'nginx ends clean: no alert, no leak of a secret')
-            or diag join "\n", @problems;
-    }
+    check($_) for grep { !$_->{checked} } Test::LLM::Gateway->all;
     done_testing();
     $finished = 1;
 }
