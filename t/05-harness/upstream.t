@@ -79,6 +79,9 @@ for my $file (qw(crlf cr nospace)) {
     is(Test::LLM::Sse::text(@e), Test::LLM::Sse::text(@events), "reader: $file");
 }
 
+is(scalar(Test::LLM::Sse::events("event: a\r\ndata: 1\r\n\r\n: x\r\n\r\ndata: 2\r\n\r\n")), 2,
+   'reader: an event of two lines ended by CRLF is one event');
+
 # barriers
 $up->on('/gate' => [ [ barrier => 'go' ], [ body => 'went' ] ]);
 my $c = Test::LLM::Client->start(port => $up->port, path => '/gate');

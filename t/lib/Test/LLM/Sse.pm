@@ -25,7 +25,7 @@ sub events {
 
     $bytes =~ s/^\xEF\xBB\xBF//;
 
-    while ($bytes =~ /\G(.*?(?:\r\n|\n|\r))(?:\r\n|\n|\r)/gs) {
+    while ($bytes =~ /\G(.*?(?>\r\n|\n|\r))(?>\r\n|\n|\r)/gs) {
         my $raw = $1;
         my $end = pos $bytes;
         push @events, _event($raw, $end, \@pieces);
