@@ -34,6 +34,8 @@ typedef struct {
     uint64_t                  *group_ids;       /* group_n; hash of the name, or
                                                    of the only key */
     ngx_http_llm_pool_node_t  *node;            /* set by zone init */
+    ngx_http_llm_lane_node_t  *local;           /* of this worker, when the zone
+                                                   is full; else NULL */
 } ngx_http_llm_store_pool_t;
 
 
@@ -49,14 +51,37 @@ typedef struct {
 } ngx_http_llm_store_gate_t;
 
 
+/* What an event needs to point to: the head of a connection. */
+typedef struct {
+    ngx_http_llm_store_t      *store;
+    void                      *read;
+    void                      *write;
+    ngx_socket_t               fd;
+} ngx_http_llm_store_ident_t;
+
+
+/* Part of the main configuration; zeroed, then filled by the configuration up
+ * to `state`.  The rest is the store's own. */
 struct ngx_http_llm_store_s {
+    ngx_array_t                pools;           /* … of store_pool_t * */
+    ngx_array_t                gates;           /* … of store_gate_t * */
+    ngx_path_t                *state;           /* llm_state, or NULL */
+
     ngx_shm_zone_t            *zone;            /* NULL: llm_zone is missing */
     ngx_slab_pool_t           *shpool;
     void                      *root;
-    ngx_array_t                pools;           /* ngx_http_llm_store_pool_t * */
-    ngx_array_t                gates;           /* ngx_http_llm_store_gate_t * */
-    ngx_path_t                *state;           /* llm_state, or NULL */
     ngx_log_t                 *log;
+    uint64_t                   generation;      /* of this configuration */
+    ngx_uint_t                 row;             /* in the worker table */
+    ngx_uint_t                 joined;          /* this worker has a row */
+    uint64_t                   seed;            /* of this worker's chances */
+    ngx_uint_t                 nomem;           /* lanes the zone had no room
+                                                   for since the last report */
+    ngx_msec_t                 nomem_logged;
+    ngx_msec_t                 save_next;
+    ngx_event_t                timer;           /* every second */
+    ngx_event_t                poll;            /* while there are waiters */
+    ngx_http_llm_store_ident_t ident;
 };
 
 
@@ -65,6 +90,7 @@ typedef struct {
     ngx_http_llm_store_gate_t  *gate;           /* NULL: nothing held */
     ngx_http_llm_store_pool_t  *pool;           /* NULL: no key needed */
     ngx_http_llm_lane_node_t   *lane;
+    uint64_t                    lane_id;        /* a lane may change hands */
     llm_lease_t                 lease;
     unsigned                    inflight:1;     /* holds an inflight slot */
     unsigned                    probe:1;        /* is the breaker's probe */
@@ -72,13 +98,16 @@ typedef struct {
 } ngx_http_llm_ticket_t;
 
 
-/* Configuration time: makes or finds the shared zone, registers the store's
- * own cycle data.  NGX_CONF_OK or an error string. */
+/* Configuration time: makes or finds the shared zone; the nodes of pools and
+ * gates are made when the whole configuration has been read.  `size` is in
+ * bytes, `tag` the address of the module.  NGX_CONF_OK or an error string. */
 char *ngx_http_llm_store_zone(ngx_conf_t *cf, ngx_http_llm_store_t *store,
     ngx_str_t *name, size_t size, void *tag);
 
 /* Worker start and exit: joins the worker table, starts the periodic timer
- * (state file, reaping of dead workers' counts). */
+ * (state file, reaping of dead workers' counts).  init does nothing in other
+ * processes; NGX_ERROR: this worker's configuration is older than what the
+ * zone still holds, it must not run.  exit is harmless without init. */
 ngx_int_t ngx_http_llm_store_init_process(ngx_cycle_t *cycle,
     ngx_http_llm_store_t *store);
 void ngx_http_llm_store_exit_process(ngx_http_llm_store_t *store);
@@ -92,7 +121,9 @@ llm_msec_t ngx_http_llm_store_now(ngx_http_llm_store_t *store);
  * `force`: this is the last target, an open breaker lets a capped probe pass.
  * NGX_OK: *ticket is held.  NGX_DECLINED: *wait (ms; LLM_NEVER: waiting does
  * not help) and *cause (EXHAUSTED with an open breaker, or the class the keys
- * rest for) tell why; nothing is held.
+ * rest for) tell why; nothing is held.  *ticket is zeroed by the caller but for
+ * ticket->inflight, when ngx_http_llm_store_enter() gave a slot: it becomes the
+ * ticket's, and is given back at once on NGX_DECLINED.  `pool` may be NULL.
  */
 ngx_int_t ngx_http_llm_store_admit(ngx_http_llm_store_t *store,
     ngx_http_llm_store_gate_t *gate, ngx_http_llm_store_pool_t *pool,
@@ -114,8 +145,9 @@ ngx_uint_t ngx_http_llm_store_has_other(ngx_http_llm_store_t *store,
 ngx_uint_t ngx_http_llm_store_report(ngx_http_llm_store_t *store,
     ngx_http_llm_ticket_t *ticket, const llm_outcome_t *outcome);
 
-/* Ends a ticket: charges what was used and gives the inflight slot back (and
- * wakes a waiter).  A ticket never reported is reported as neither. */
+/* Ends a ticket: charges what was used (NULL: nothing) and gives the inflight
+ * slot back (and wakes a waiter).  A ticket never reported is reported as
+ * neither.  Harmless for a ticket that is not held. */
 void ngx_http_llm_store_settle(ngx_http_llm_store_t *store,
     ngx_http_llm_ticket_t *ticket, const llm_need_t *actual);
 
@@ -123,7 +155,10 @@ void ngx_http_llm_store_settle(ngx_http_llm_store_t *store,
  * Inflight slots.  enter: NGX_OK (a slot is held: pass it to admit through
  * ticket->inflight), NGX_AGAIN (queued: `wake` is posted when a slot may be
  * free, the caller enters again; the caller owns the timer for `wait`),
- * NGX_BUSY (the queue is full).  leave_queue takes a waiter out.
+ * NGX_BUSY (the queue is full, or there is none).  A waiter is zeroed before
+ * use, with `wake` set, and lives until it is out of the queue.  leave gives
+ * back a slot that was never passed to admit.  leave_queue takes a waiter out;
+ * the caller takes care of a wake that is posted already.
  */
 typedef struct {
     ngx_queue_t                 queue;

@@ -1,0 +1,484 @@
+/*
+ * A send, from the question whether it may go to its settlement: the breaker
+ * in front of the provider, then a key of the pool; afterwards the outcome, and
+ * what it really used.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "llm_error.h"
+#include "ngx_http_llm_shm.h"
+
+
+static ngx_int_t ngx_http_llm_admit_gate_locked(
+    ngx_http_llm_store_gate_t *gate, ngx_uint_t force, uint32_t random,
+    llm_msec_t now, ngx_http_llm_ticket_t *ticket, llm_msec_t *wait);
+static ngx_http_llm_lane_node_t *ngx_http_llm_admit_lane_lock(
+    ngx_http_llm_store_t *store, ngx_http_llm_store_pool_t *pool,
+    ngx_str_t *model, llm_msec_t now);
+static ngx_http_llm_lane_node_t *ngx_http_llm_ticket_lane_locked(
+    ngx_http_llm_ticket_t *ticket);
+static ngx_uint_t ngx_http_llm_report_key_locked(
+    ngx_http_llm_store_t *store, ngx_http_llm_ticket_t *ticket,
+    const llm_outcome_t *outcome, uint64_t random, llm_msec_t now);
+static uint64_t ngx_http_llm_random(ngx_http_llm_store_t *store);
+
+
+ngx_int_t
+ngx_http_llm_store_admit(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_gate_t *gate, ngx_http_llm_store_pool_t *pool,
+    ngx_str_t *model, const llm_need_t *need, const llm_tried_t *tried,
+    ngx_uint_t force, ngx_http_llm_ticket_t *ticket, llm_msec_t *wait,
+    llm_class_t *cause)
+{
+    uint64_t                   random;
+    llm_rc_t                   rc;
+    ngx_int_t                  held;
+    llm_lane_t                 lane;
+    llm_msec_t                 now;
+    ngx_http_llm_lane_node_t  *ln;
+
+    now = ngx_http_llm_store_now(store);
+    random = ngx_http_llm_random(store);
+
+    ticket->gate = NULL;
+    ticket->pool = NULL;
+    ticket->lane = NULL;
+    ticket->probe = 0;
+    ticket->reported = 0;
+
+    *wait = 0;
+    *cause = LLM_CLASS_EXHAUSTED;
+
+    ln = ngx_http_llm_admit_lane_lock(store, pool, model, now);
+
+    held = ngx_http_llm_admit_gate_locked(gate, force, (uint32_t) random, now,
+                                          ticket, wait);
+
+    if (held == NGX_OK && pool) {
+        rc = LLM_NONE;
+
+        if (ln) {
+            ngx_http_llm_lane_view(pool, ln, &lane);
+            rc = llm_keypool_pick(&lane, need, tried, random, now,
+                                  &ticket->lease, wait, cause);
+        }
+
+        if (rc == LLM_OK) {
+            ticket->pool = pool;
+            ticket->lane = ln;
+            ticket->lane_id = ln->id;
+
+            if (pool->node->limited) {
+                ((ngx_http_llm_root_t *) store->root)->changes++;
+            }
+
+        } else {
+            held = NGX_DECLINED;
+
+            if (ticket->probe) {
+                (void) llm_breaker_report(&gate->breaker, &gate->node->breaker,
+                                          -1, 1, (uint32_t) random, now);
+            }
+        }
+    }
+
+    if (held == NGX_OK) {
+        ticket->gate = gate;
+        ngx_http_llm_store_unlock(store);
+        return NGX_OK;
+    }
+
+    if (ticket->inflight) {
+        ngx_http_llm_inflight_release_locked(store, gate);
+    }
+
+    ngx_http_llm_store_unlock(store);
+
+    if (ticket->inflight) {
+        ticket->inflight = 0;
+        ngx_http_llm_inflight_wake(gate);
+    }
+
+    return NGX_DECLINED;
+}
+
+
+static ngx_int_t
+ngx_http_llm_admit_gate_locked(ngx_http_llm_store_gate_t *gate,
+    ngx_uint_t force, uint32_t random, llm_msec_t now,
+    ngx_http_llm_ticket_t *ticket, llm_msec_t *wait)
+{
+    if (gate->breaker.failures == 0) {
+        return NGX_OK;
+    }
+
+    switch (llm_breaker_admit(&gate->breaker, &gate->node->breaker, random,
+                              now, wait))
+    {
+    case LLM_ADMIT_YES:
+        return NGX_OK;
+
+    case LLM_ADMIT_PROBE:
+        ticket->probe = 1;
+        return NGX_OK;
+
+    default: /* LLM_ADMIT_NO */
+        break;
+    }
+
+    if (force && llm_breaker_force(&gate->breaker, &gate->node->breaker, now))
+    {
+        ticket->probe = 1;
+        return NGX_OK;
+    }
+
+    return NGX_DECLINED;
+}
+
+
+/*
+ * Takes the lock, and finds the lane.  When the zone has no room for it, this
+ * worker remembers on its own: worse than together, better than refusing.
+ */
+
+static ngx_http_llm_lane_node_t *
+ngx_http_llm_admit_lane_lock(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_pool_t *pool, ngx_str_t *model, llm_msec_t now)
+{
+    uint64_t                   hash;
+    ngx_http_llm_lane_node_t  *ln;
+
+    if (pool == NULL) {
+        ngx_http_llm_store_lock(store);
+        return NULL;
+    }
+
+    hash = ngx_http_llm_lane_hash(model);
+
+    ngx_http_llm_store_lock(store);
+
+    ln = ngx_http_llm_lane_get_locked(store, pool, model, hash, now);
+    if (ln) {
+        return ln;
+    }
+
+    ngx_http_llm_store_unlock(store);
+
+    store->nomem++;
+    ln = ngx_http_llm_lane_local(pool, ngx_cycle->log);
+
+    ngx_http_llm_store_lock(store);
+
+    return ln;
+}
+
+
+ngx_uint_t
+ngx_http_llm_store_has_other(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_pool_t *pool, ngx_str_t *model, const llm_need_t *need,
+    const llm_tried_t *tried)
+{
+    ngx_uint_t                 other;
+    llm_lane_t                 lane;
+    llm_msec_t                 now;
+    ngx_http_llm_lane_node_t  *ln;
+
+    if (pool == NULL) {
+        return 0;
+    }
+
+    now = ngx_http_llm_store_now(store);
+    other = 0;
+
+    ln = ngx_http_llm_admit_lane_lock(store, pool, model, now);
+
+    if (ln) {
+        ngx_http_llm_lane_view(pool, ln, &lane);
+        other = llm_keypool_has_other(&lane, need, tried, now);
+    }
+
+    ngx_http_llm_store_unlock(store);
+
+    return other;
+}
+
+
+ngx_uint_t
+ngx_http_llm_store_report(ngx_http_llm_store_t *store,
+    ngx_http_llm_ticket_t *ticket, const llm_outcome_t *outcome)
+{
+    int                         ok, rc;
+    uint64_t                    random;
+    llm_msec_t                  now;
+    ngx_uint_t                  bits;
+    ngx_http_llm_store_gate_t  *gate;
+
+    gate = ticket->gate;
+
+    if (gate == NULL || ticket->reported) {
+        return 0;
+    }
+
+    ticket->reported = 1;
+
+    now = ngx_http_llm_store_now(store);
+    random = ngx_http_llm_random(store);
+
+    ok = (outcome->class == LLM_CLASS_OK) ? 1
+         : llm_class_is_provider_fault(outcome->class) ? 0 : -1;
+
+    bits = 0;
+
+    ngx_http_llm_store_lock(store);
+
+    if (gate->breaker.failures) {
+        rc = llm_breaker_report(&gate->breaker, &gate->node->breaker, ok,
+                                ticket->probe, (uint32_t) random, now);
+        if (rc == 1) {
+            bits |= NGX_HTTP_LLM_BREAKER_OPENED;
+
+        } else if (rc == 2) {
+            bits |= NGX_HTTP_LLM_BREAKER_CLOSED;
+        }
+    }
+
+    if (ticket->pool) {
+        bits |= ngx_http_llm_report_key_locked(store, ticket, outcome, random,
+                                               now);
+    }
+
+    ngx_http_llm_store_unlock(store);
+
+    return bits;
+}
+
+
+static ngx_uint_t
+ngx_http_llm_report_key_locked(ngx_http_llm_store_t *store,
+    ngx_http_llm_ticket_t *ticket, const llm_outcome_t *outcome,
+    uint64_t random, llm_msec_t now)
+{
+    ngx_uint_t                  disabled;
+    llm_lane_t                  lane;
+    llm_key_state_t            *key;
+    llm_group_state_t          *group;
+    ngx_http_llm_root_t        *root;
+    ngx_http_llm_lane_node_t   *ln;
+    ngx_http_llm_store_pool_t  *pool;
+
+    root = store->root;
+    pool = ticket->pool;
+    key = &pool->node->key[ticket->lease.key];
+
+    ln = ngx_http_llm_ticket_lane_locked(ticket);
+    if (ln == NULL) {
+        return 0;
+    }
+
+    if (outcome->class != LLM_CLASS_OK || ticket->lease.probe || key->failures)
+    {
+        root->changes++;
+    }
+
+    ngx_http_llm_lane_view(pool, ln, &lane);
+
+    disabled = llm_keypool_report(&lane, &ticket->lease, outcome, random, now);
+
+    group = &ln->group[pool->conf.key[ticket->lease.key].group];
+
+    if (group->until > ln->rest) {
+        ln->rest = group->until;
+    }
+
+    return disabled ? NGX_HTTP_LLM_KEY_DISABLED : 0;
+}
+
+
+/* NULL: the lane was given to another model meanwhile, its numbers are gone. */
+
+static ngx_http_llm_lane_node_t *
+ngx_http_llm_ticket_lane_locked(ngx_http_llm_ticket_t *ticket)
+{
+    return ticket->lane->id == ticket->lane_id ? ticket->lane : NULL;
+}
+
+
+void
+ngx_http_llm_store_settle(ngx_http_llm_store_t *store,
+    ngx_http_llm_ticket_t *ticket, const llm_need_t *actual)
+{
+    llm_need_t                  nothing;
+    llm_lane_t                  lane;
+    llm_msec_t                  now;
+    llm_outcome_t               neither;
+    ngx_http_llm_lane_node_t   *ln;
+    ngx_http_llm_store_gate_t  *gate;
+
+    gate = ticket->gate;
+
+    if (gate == NULL) {
+        return;
+    }
+
+    if (!ticket->reported) {
+        ngx_memzero(&neither, sizeof(llm_outcome_t));
+        neither.class = LLM_CLASS_CLIENT_GONE;
+        (void) ngx_http_llm_store_report(store, ticket, &neither);
+    }
+
+    if (actual == NULL) {
+        ngx_memzero(&nothing, sizeof(llm_need_t));
+        actual = &nothing;
+    }
+
+    now = ngx_http_llm_store_now(store);
+
+    ngx_http_llm_store_lock(store);
+
+    if (ticket->pool) {
+        ln = ngx_http_llm_ticket_lane_locked(ticket);
+
+        if (ln) {
+            ngx_http_llm_lane_view(ticket->pool, ln, &lane);
+            llm_keypool_settle(&lane, &ticket->lease, actual, now);
+        }
+
+        if (ticket->pool->node->limited) {
+            ((ngx_http_llm_root_t *) store->root)->changes++;
+        }
+    }
+
+    if (ticket->inflight) {
+        ngx_http_llm_inflight_release_locked(store, gate);
+    }
+
+    ngx_http_llm_store_unlock(store);
+
+    if (ticket->inflight) {
+        ticket->inflight = 0;
+        ngx_http_llm_inflight_wake(gate);
+    }
+
+    ticket->gate = NULL;
+    ticket->pool = NULL;
+    ticket->lane = NULL;
+}
+
+
+void
+ngx_http_llm_store_deposit(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_gate_t *gate, const llm_retry_conf_t *conf)
+{
+    llm_msec_t  now;
+
+    now = ngx_http_llm_store_now(store);
+
+    ngx_http_llm_store_lock(store);
+    llm_retry_deposit(&gate->node->budget, conf, now);
+    ngx_http_llm_store_unlock(store);
+}
+
+
+ngx_uint_t
+ngx_http_llm_store_has_budget(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_gate_t *gate)
+{
+    llm_msec_t  now;
+    ngx_uint_t  has;
+
+    now = ngx_http_llm_store_now(store);
+
+    ngx_http_llm_store_lock(store);
+    has = llm_retry_has_budget(&gate->node->budget, now);
+    ngx_http_llm_store_unlock(store);
+
+    return has;
+}
+
+
+ngx_uint_t
+ngx_http_llm_store_withdraw(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_gate_t *gate)
+{
+    llm_msec_t  now;
+    ngx_uint_t  allowed;
+
+    now = ngx_http_llm_store_now(store);
+
+    ngx_http_llm_store_lock(store);
+    allowed = llm_retry_withdraw(&gate->node->budget, now);
+    ngx_http_llm_store_unlock(store);
+
+    return allowed;
+}
+
+
+void
+ngx_http_llm_store_gate_status(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_gate_t *gate, ngx_http_llm_gate_status_t *status)
+{
+    ngx_http_llm_gate_node_t  *gn;
+
+    gn = gate->node;
+
+    ngx_http_llm_store_lock(store);
+
+    status->breaker = gate->breaker.failures ? gn->breaker.status
+                                             : LLM_BREAKER_CLOSED;
+    status->open_until = gn->breaker.until;
+    status->inflight = gn->inflight;
+    status->waiting = gn->waiting;
+
+    ngx_http_llm_store_unlock(store);
+}
+
+
+/* Usable for at least one model; a pool never used is usable as a whole. */
+
+ngx_uint_t
+ngx_http_llm_store_usable_keys(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_pool_t *pool)
+{
+    uint32_t                   n, best;
+    llm_lane_t                 lane;
+    llm_msec_t                 now;
+    ngx_uint_t                 i;
+    ngx_http_llm_pool_node_t  *pn;
+
+    pn = pool->node;
+    now = ngx_http_llm_store_now(store);
+    best = pn->lane_n ? 0 : pn->key_n;
+
+    for (i = 0; i < pn->lane_n; i++) {
+        ngx_http_llm_store_lock(store);
+
+        ngx_http_llm_lane_view(pool, pn->lane[i], &lane);
+        n = llm_keypool_usable(&lane, now);
+
+        ngx_http_llm_store_unlock(store);
+
+        best = ngx_max(best, n);
+    }
+
+    return best;
+}
+
+
+/* SplitMix64: 64 bits at once, where ngx_random() has 31. */
+
+static uint64_t
+ngx_http_llm_random(ngx_http_llm_store_t *store)
+{
+    uint64_t  z;
+
+    store->seed += 0x9e3779b97f4a7c15ULL;
+
+    z = store->seed;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+
+    return z ^ (z >> 31);
+}
