@@ -39,7 +39,9 @@ typedef struct {
 
 /* State of one limit; all zero is "nothing used yet". */
 typedef struct {
-    uint64_t  used;                     /* refill: at `at`; calendar: in window */
+    uint64_t  used;                     /* calendar: in the window; refill: at
+                                           `at`, times the window in ms, so that
+                                           nothing is lost to rounding */
     uint64_t  at;                       /* refill: epoch ms; calendar: start, s;
                                            sliding: number of the newest slot */
     uint32_t  ring[LLM_RING];           /* sliding; saturates */
@@ -65,16 +67,23 @@ uint64_t llm_limit_left(const llm_limit_t *l, const llm_limit_state_t *s,
 void llm_limit_take(const llm_limit_t *l, llm_limit_state_t *s, uint64_t n,
     llm_msec_t now);
 
-/* Corrects a charge made at `taken` from `reserved` to `actual`. */
+/* Corrects a charge made at `taken` from `reserved` to `actual`; in a window
+ * that is over there is nothing to correct. */
 void llm_limit_settle(const llm_limit_t *l, llm_limit_state_t *s,
     uint64_t reserved, uint64_t actual, llm_msec_t taken, llm_msec_t now);
 
-/* Takes the provider's word for it: `used` of max are gone now. */
+/* Takes the provider's word for it: `used` of max are gone now.  A sliding
+ * limit only ever learns of more, spread evenly over its window, since nobody
+ * says when it was used. */
 void llm_limit_learn(const llm_limit_t *l, llm_limit_state_t *s, uint64_t used,
     llm_msec_t now);
 
+/* The most that a limit may be (of its own units: milliseconds of audio). */
+#define LLM_LIMIT_MAX  100000000000ULL
+
 /* "30r/m", "100000t/d", "50r/d", "7200s/h" (audio seconds), "i" input and "o"
- * output tokens; units m h d M.  LLM_OK or LLM_BAD. */
+ * output tokens; units m h d M.  The clock is set to sliding, to calendar for
+ * months.  LLM_OK or LLM_BAD (also for zero and above LLM_LIMIT_MAX). */
 llm_rc_t llm_limit_parse(llm_str_t s, llm_limit_t *l);
 
 #endif /* LLM_QUOTA_H */
