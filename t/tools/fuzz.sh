@@ -13,6 +13,17 @@ seconds=${FUZZ_SECONDS:-20}
 failed=
 mkdir -p build/fuzz
 
+flags="-g -O1 -std=gnu11 -fno-sanitize-recover=all -Isrc/core -Isrc/dialect
+    -It/00-unit"
+flags=$(echo $flags)
+
+# The sources are compiled once for all targets.
+rm -rf build/fuzz/obj
+mkdir -p build/fuzz/obj
+ls src/core/*.c src/dialect/*.c | xargs -P "$(nproc)" -I{} sh -c \
+    "clang $flags -fsanitize=fuzzer-no-link,address,undefined -c \
+         -o build/fuzz/obj/\$(basename {} .c).o {}"
+
 for target in "$@"; do
     name=${target#fuzz_}
     seed=t/fuzz/corpus/$name
@@ -20,10 +31,9 @@ for target in "$@"; do
     mkdir -p "$learned"
     [ -d "$seed" ] || seed=
 
-    clang -g -O1 -std=gnu11 -fsanitize=fuzzer,address,undefined \
-        -fno-sanitize-recover=all -Isrc/core -Isrc/dialect -It/00-unit \
-        -o "build/fuzz/$target" "t/fuzz/$target.c" \
-        src/core/*.c src/dialect/*.c -lcjson -lpcre2-8 -lm
+    clang $flags -fsanitize=fuzzer,address,undefined \
+        -o "build/fuzz/$target" "t/fuzz/$target.c" build/fuzz/obj/*.o \
+        -lcjson -lpcre2-8 -lm
 
     echo "$target: $seconds s"
     if ! "build/fuzz/$target" -max_total_time="$seconds" -timeout=5 \

@@ -1,6 +1,7 @@
 #!/bin/bash
 #
 # Starts and stops the demonstration gateway: t/tools/run.sh start PORT | stop
+# (RUN_DIR: another prefix than build/run)
 #
 # Everything it reads and writes at run time is below build/: the module, a
 # prefix build/run with its own configuration (made from conf.d/quickstart.conf),
@@ -10,7 +11,7 @@
 set -euo pipefail
 
 top=$(cd "$(dirname "$0")/../.." && pwd)
-run=$top/build/run
+run=${RUN_DIR:-$top/build/run}
 PATH=$PATH:/usr/sbin:/sbin
 
 
@@ -211,8 +212,8 @@ start)
         -F "file=@$audio;type=audio/wav"
 
     echo
-    echo "configuration: build/run/conf/nginx.conf" \
-         "(from conf.d/quickstart.conf), logs: build/run/logs"
+    echo "configuration: ${run#"$top"/}/conf/nginx.conf" \
+         "(from conf.d/quickstart.conf), logs: ${run#"$top"/}/logs"
     echo "OpenAI's API:  http://127.0.0.1:$port/v1/ (any model name of" \
          "/v1/models, any key)"
     echo "stop it with:  make stop"
