@@ -28,7 +28,7 @@ typedef enum {
     LLM_FULL            /* the caller's memory is too small */
 } llm_rc_t;
 
-/* A view of bytes that somebody else owns; same layout as nginx's ngx_str_t. */
+/* A view of bytes that somebody else owns; same layout as nginx's string. */
 typedef struct {
     size_t                len;
     const unsigned char  *data;

@@ -1,8 +1,8 @@
 /*
  * Hashes, each for one purpose.
  *
- * murmur2: the same numbers as nginx's ngx_murmur_hash2, so that a sticky key
- * lands where split_clients would put it.  FNV-1a: names in tables.  SHA-256:
+ * murmur2: the same numbers as nginx's own, so that a sticky key lands where
+ * split_clients would put it.  FNV-1a: names in tables.  SHA-256:
  * fingerprints of keys, which must not lead back to the key.
  */
 

@@ -66,11 +66,8 @@ llm_json_element(llm_json_iter_t *it, llm_str_t token, llm_json_member_t *m)
     uint64_t  n;
     llm_rc_t  rc;
 
-    /* "-" and names do not point into an array, and neither does "01" */
-
-    if (token.len > 1 && token.data[0] == '0') {
-        return LLM_NONE;
-    }
+    /* "-" and names do not point into an array; neither does "01", which is
+     * no number */
 
     for (i = 0; i < token.len; i++) {
         if (token.data[i] < '0' || token.data[i] > '9') {

@@ -200,7 +200,8 @@ test_depth(void)
     }
 
     fill(mem, "[", 20000);
-    is_int(llm_json_check((llm_str_t) { 20000, mem }), LLM_BAD, "20 000 arrays");
+    is_int(llm_json_check((llm_str_t) { 20000, mem }), LLM_BAD,
+           "20 000 arrays");
 
     fill(mem, "{\"a\":", 20000);
     pick_bad((llm_str_t) { 100000, mem }, LLM_JSON_E_DEPTH,
@@ -243,8 +244,8 @@ test_check(void)
     };
     static const char *const  early[] = {
         "", " ", "{", "[", "{\"a", "{\"a\"", "{\"a\":", "{\"a\":1", "{\"a\":1,",
-        "[1", "[1,", "\"", "\"a", "\"\\", "\"\\u", "\"\\u00f", "t", "tru", "nul",
-        "f", "-", "1.", "1e", "1e+", "[[[[", "{\"a\":[{\"b\":-"
+        "[1", "[1,", "\"", "\"a", "\"\\", "\"\\u", "\"\\u00f", "t", "tru",
+        "nul", "f", "-", "1.", "1e", "1e+", "[[[[", "{\"a\":[{\"b\":-"
     };
 
     for (i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
@@ -419,6 +420,7 @@ test_get(void)
     is_int(m.kind, LLM_JSON_ARRAY, "kind");
     is_int(llm_json_pointer(o, LLM_STR("/c/d/2"), &m), LLM_NONE, "behind");
     is_int(llm_json_pointer(o, LLM_STR("/c/d/00"), &m), LLM_NONE, "no index");
+    is_int(llm_json_pointer(o, LLM_STR("/c/d/01"), &m), LLM_NONE, "no index");
     is_int(llm_json_pointer(o, LLM_STR("/c/d/-"), &m), LLM_NONE, "no index");
     is_int(llm_json_pointer(o, LLM_STR("/c/d/"), &m), LLM_NONE, "no index");
     is_int(llm_json_pointer(o, LLM_STR("/c/d/1e0"), &m), LLM_NONE, "no index");
@@ -558,6 +560,7 @@ test_put(void)
     put(LLM_STR("\xf0\x9f\x98\""), "\"" FFFD "\\\"\"");
     put(LLM_STR("\xc0\xaf"), "\"" FFFD FFFD "\"");
     put(LLM_STR("\xe0\x80\x80"), "\"" FFFD FFFD FFFD "\"");
+    put(LLM_STR("\xf0\x8f\xbf\xbf"), "\"" FFFD FFFD FFFD FFFD "\"");
     put(LLM_STR("\xed\xa0\x80"), "\"" FFFD FFFD FFFD "\"");
     put(LLM_STR("\xf4\x90\x80\x80"), "\"" FFFD FFFD FFFD FFFD "\"");
     put(LLM_STR("\xf5\xff\xfe"), "\"" FFFD FFFD FFFD "\"");
@@ -650,6 +653,8 @@ test_numbers(void)
     scaled("0.0000000004999", 9, LLM_OK, 0);
     scaled("0.00000000005", 9, LLM_OK, 0);
     scaled("5e-10", 9, LLM_OK, 1);
+    scaled("9e-11", 9, LLM_OK, 0);
+    scaled("9e-12", 9, LLM_OK, 0);
     scaled("99999999999", 9, LLM_OK, UINT64_MAX);
     scaled("18446744073709551615.9", 0, LLM_OK, UINT64_MAX);
     scaled("18446744073.709551615", 9, LLM_OK, UINT64_MAX);

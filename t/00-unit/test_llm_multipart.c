@@ -236,6 +236,10 @@ test_forms(void)
     is_int(part[0].body_end - part[0].body, 0, "empty");
     is_int(part[1].body_end - part[1].body, 0, "empty, with a line end");
 
+    body = LLM_STR("--b\r\n" CD "name=x\r\n\r\n\r\n--\r\n--b--");
+    is_int(index_of(body, "b"), LLM_OK, "dashes right before the boundary");
+    is_str(content(body, LLM_STR("x")), "\r\n--", "are content");
+
     is_int(index_of(LLM_STR("--b--\r\n"), "b"), LLM_OK, "no part");
     is_int(part_n, 0, "none");
     is_int(close_at, 0, "closes at once");

@@ -1,7 +1,7 @@
 /*
  * Multipart: parts lie inside the body, in order and without gaps, each begins
- * with the boundary, and none of them contains it.  The input is a Content-Type,
- * a line feed, and a body.
+ * with the boundary, and none of them contains it.  The input is a
+ * Content-Type, a line feed, and a body.
  */
 
 #include <stdlib.h>
