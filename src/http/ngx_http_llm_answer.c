@@ -1,0 +1,708 @@
+/*
+ * An attempt's answer up to the point of no return.
+ *
+ * process_header() of every attempt: the head is parsed strictly, then the body
+ * is drained (a refusal, kept for its class), collected (answered by us when it
+ * is whole), held (a stream, until its first content) or passed on.  Returning
+ * NGX_OK is the commit: before it everything can be tried elsewhere, after it
+ * nothing is.  Nothing of the upstream may be torn down in here; an attempt
+ * that is over posts ctx->end.
+ */
+
+#include "ngx_http_llm_ctx.h"
+
+
+static ngx_int_t ngx_http_llm_parse_head(ngx_http_llm_ctx_t *ctx);
+static ngx_int_t ngx_http_llm_parse_status(ngx_http_llm_ctx_t *ctx);
+static ngx_int_t ngx_http_llm_parse_headers(ngx_http_llm_ctx_t *ctx);
+static ngx_int_t ngx_http_llm_header(ngx_http_llm_ctx_t *ctx, llm_str_t name,
+    ngx_str_t *value);
+static ngx_int_t ngx_http_llm_framing(ngx_http_llm_ctx_t *ctx, llm_str_t name,
+    ngx_str_t *value);
+static void ngx_http_llm_choose_mode(ngx_http_llm_ctx_t *ctx);
+static ngx_int_t ngx_http_llm_read_body(ngx_http_llm_ctx_t *ctx);
+static ngx_int_t ngx_http_llm_after_hold(ngx_http_llm_ctx_t *ctx,
+    ngx_int_t rc);
+static ngx_int_t ngx_http_llm_after_collect(ngx_http_llm_ctx_t *ctx,
+    ngx_int_t rc);
+static ngx_int_t ngx_http_llm_fail(ngx_http_llm_ctx_t *ctx, llm_class_t class);
+static ngx_int_t ngx_http_llm_end(ngx_http_llm_ctx_t *ctx);
+static ngx_int_t ngx_http_llm_commit(ngx_http_llm_ctx_t *ctx);
+static void ngx_http_llm_arm(ngx_http_llm_ctx_t *ctx, ngx_msec_t timeout);
+static ngx_uint_t ngx_http_llm_type_is(ngx_str_t *type, const char *prefix);
+
+
+ngx_int_t
+ngx_http_llm_process_header(ngx_http_request_t *r)
+{
+    ngx_int_t             rc;
+    ngx_http_llm_ctx_t   *ctx;
+    ngx_http_llm_send_t  *send;
+
+    ctx = ngx_http_llm_get_ctx(r);
+    send = ctx->send;
+
+    if (send->answer == NGX_HTTP_LLM_ANSWER_HEAD) {
+        rc = ngx_http_llm_parse_head(ctx);
+
+        if (rc == NGX_ERROR) {
+            return ngx_http_llm_fail(ctx, LLM_CLASS_BAD_ANSWER);
+        }
+
+        if (rc == NGX_AGAIN) {
+            return NGX_AGAIN;
+        }
+
+        ngx_http_llm_choose_mode(ctx);
+    }
+
+    return ngx_http_llm_read_body(ctx);
+}
+
+
+static ngx_int_t
+ngx_http_llm_parse_head(ngx_http_llm_ctx_t *ctx)
+{
+    ngx_int_t             rc;
+    ngx_http_llm_send_t  *send;
+
+    send = ctx->send;
+
+    for ( ;; ) {
+
+        if (send->status_at == 0) {
+            rc = ngx_http_llm_parse_status(ctx);
+
+            if (rc != NGX_OK) {
+                return rc;
+            }
+        }
+
+        rc = ngx_http_llm_parse_headers(ctx);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+
+        if (send->frame.status.code >= 200) {
+            break;
+        }
+
+        if (send->frame.status.code == 101) {
+            return NGX_ERROR;
+        }
+
+        /* 100 Continue and its like: the real answer follows */
+
+        send->status_at = 0;
+        send->frame.rest = -1;
+        send->frame.chunked = 0;
+        send->frame.has_length = 0;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_llm_parse_status(ngx_http_llm_ctx_t *ctx)
+{
+    ngx_int_t             rc;
+    ngx_http_request_t   *r;
+    ngx_http_upstream_t  *u;
+    ngx_http_llm_send_t  *send;
+
+    r = ctx->request;
+    u = r->upstream;
+    send = ctx->send;
+
+    rc = ngx_http_parse_status_line(r, &u->buffer, &send->frame.status);
+
+    if (rc == NGX_AGAIN) {
+        return NGX_AGAIN;
+    }
+
+    if (rc == NGX_ERROR || send->frame.status.code < 100) {
+        /* nginx itself would take this for HTTP/0.9 and pass it on */
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "llm provider sent no valid HTTP/1.x status line");
+        return NGX_ERROR;
+    }
+
+    send->status_at = ngx_max(ngx_current_msec, 1);
+    send->frame.close = (send->frame.status.http_version < NGX_HTTP_VERSION_11);
+    send->frame.rest = -1;
+
+    if (u->state && u->state->status == 0) {
+        u->state->status = send->frame.status.code;
+    }
+
+    llm_hint_init(&send->hint);
+
+    /* both parsers keep their state in the request */
+    r->state = 0;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_llm_parse_headers(ngx_http_llm_ctx_t *ctx)
+{
+    u_char               *p;
+    ngx_int_t             rc;
+    ngx_str_t             value;
+    llm_str_t             name;
+    ngx_http_request_t   *r;
+
+    r = ctx->request;
+
+    for ( ;; ) {
+        rc = ngx_http_parse_header_line(r, &r->upstream->buffer, 1);
+
+        if (rc == NGX_OK) {
+
+            /* lowcase_header is cut at its own size; our names are shorter */
+
+            name.len = r->header_name_end - r->header_name_start;
+            name.data = r->lowcase_header;
+
+            if (name.len > NGX_HTTP_LC_HEADER_LEN) {
+                continue;
+            }
+
+            value.data = r->header_start;
+            value.len = r->header_end - r->header_start;
+
+            for (p = value.data; p < value.data + value.len; p++) {
+                if (*p < 0x20 && *p != '\t') {
+                    return NGX_ERROR;
+                }
+            }
+
+            if (ngx_http_llm_framing(ctx, name, &value) != NGX_OK
+                || ngx_http_llm_header(ctx, name, &value) != NGX_OK)
+            {
+                return NGX_ERROR;
+            }
+
+            continue;
+        }
+
+        r->state = 0;
+
+        if (rc == NGX_HTTP_PARSE_HEADER_DONE) {
+            return NGX_OK;
+        }
+
+        if (rc == NGX_AGAIN) {
+            return NGX_AGAIN;
+        }
+
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "llm provider sent an invalid header");
+        return NGX_ERROR;
+    }
+}
+
+
+/* What decides where the body ends; contradictions are refused. */
+
+static ngx_int_t
+ngx_http_llm_framing(ngx_http_llm_ctx_t *ctx, llm_str_t name,
+    ngx_str_t *value)
+{
+    off_t                  n;
+    ngx_log_t             *log;
+    ngx_http_llm_frame_t  *f;
+
+    f = &ctx->send->frame;
+    log = ctx->request->connection->log;
+
+    if (llm_str_eq(name, LLM_STR("content-length"))) {
+        n = ngx_atoof(value->data, value->len);
+
+        if (n == NGX_ERROR || f->has_length || f->chunked) {
+            ngx_log_error(NGX_LOG_ERR, log, 0,
+                          "llm provider sent an invalid \"Content-Length\"");
+            return NGX_ERROR;
+        }
+
+        f->has_length = 1;
+        f->rest = n;
+        return NGX_OK;
+    }
+
+    if (llm_str_eq(name, LLM_STR("transfer-encoding"))) {
+
+        if (f->has_length || f->chunked || value->len != 7
+            || ngx_strncasecmp(value->data, (u_char *) "chunked", 7) != 0)
+        {
+            ngx_log_error(NGX_LOG_ERR, log, 0,
+                          "llm provider sent an invalid "
+                          "\"Transfer-Encoding\": \"%V\"", value);
+            return NGX_ERROR;
+        }
+
+        f->chunked = 1;
+        return NGX_OK;
+    }
+
+    if (llm_str_eq(name, LLM_STR("content-encoding"))) {
+
+        if (value->len != 8
+            || ngx_strncasecmp(value->data, (u_char *) "identity", 8) != 0)
+        {
+            ngx_log_error(NGX_LOG_ERR, log, 0,
+                          "llm provider sent \"Content-Encoding: %V\", "
+                          "which was not asked for", value);
+            return NGX_ERROR;
+        }
+
+        return NGX_OK;
+    }
+
+    if (llm_str_eq(name, LLM_STR("connection"))
+        && ngx_strlcasestrn(value->data, value->data + value->len,
+                            (u_char *) "close", 5 - 1)
+           != NULL)
+    {
+        f->close = 1;
+    }
+
+    return NGX_OK;
+}
+
+
+/* The few headers that are read; all others stop here. */
+
+static ngx_int_t
+ngx_http_llm_header(ngx_http_llm_ctx_t *ctx, llm_str_t name, ngx_str_t *value)
+{
+    ngx_str_t            *copy;
+    ngx_http_llm_send_t  *send;
+
+    send = ctx->send;
+    copy = NULL;
+
+    if (llm_str_eq(name, LLM_STR("content-type"))) {
+        copy = &send->content_type;
+
+    } else if (llm_str_eq(name, LLM_STR("x-request-id"))) {
+        copy = &send->request_id;
+    }
+
+    if (copy) {
+        copy->len = ngx_min(value->len, 256);
+        copy->data = ngx_pnalloc(ctx->request->pool, copy->len);
+
+        if (copy->data == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_memcpy(copy->data, value->data, copy->len);
+        return NGX_OK;
+    }
+
+    llm_hint_header(&send->hint, name, ngx_http_llm_view(value),
+                    ngx_http_llm_store_now(&ctx->lmcf->store));
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_llm_choose_mode(ngx_http_llm_ctx_t *ctx)
+{
+    ngx_uint_t                status;
+    ngx_http_llm_send_t      *send;
+    ngx_http_llm_timeouts_t  *timeout;
+
+    send = ctx->send;
+    status = send->frame.status.code;
+    timeout = &send->target->provider->timeout;
+
+    if (status == 204 || status == 304
+        || ctx->request->method == NGX_HTTP_HEAD)
+    {
+        send->frame.rest = 0;
+        send->frame.has_length = 1;
+        send->frame.chunked = 0;
+    }
+
+    if (send->frame.has_length && send->frame.rest == 0) {
+        send->frame.ended = 1;
+    }
+
+    ngx_http_llm_events_init(ctx);
+
+    if (ctx->passthrough) {
+        send->answer = NGX_HTTP_LLM_ANSWER_RAW;
+        ngx_http_llm_arm(ctx, timeout->idle);
+
+    } else if (status < 200 || status >= 300) {
+        send->answer = NGX_HTTP_LLM_ANSWER_DRAIN;
+        ngx_http_llm_arm(ctx, timeout->idle);
+
+    } else if (ngx_http_llm_type_is(&send->content_type, "text/event-stream")) {
+        send->answer = NGX_HTTP_LLM_ANSWER_HOLD;
+        ngx_http_llm_arm(ctx, timeout->first);
+
+    } else if (ngx_http_llm_type_is(&send->content_type, "application/json")
+               || ngx_http_llm_type_is(&send->content_type, "text/")
+               || send->content_type.len == 0
+               || ctx->endpoint == LLM_EP_TRANSCRIPTIONS
+               || ctx->endpoint == LLM_EP_TRANSLATIONS
+               || ctx->endpoint == LLM_EP_CHAT)
+    {
+        send->answer = NGX_HTTP_LLM_ANSWER_COLLECT;
+        ngx_http_llm_arm(ctx, ctx->facts.stream ? timeout->first
+                                                : timeout->total);
+    } else {
+        send->answer = NGX_HTTP_LLM_ANSWER_RAW;
+        ngx_http_llm_arm(ctx, timeout->first);
+    }
+
+    if (ctx->passthrough || send->answer != NGX_HTTP_LLM_ANSWER_DRAIN) {
+
+        if (send->target->provider->record) {
+            send->record = ngx_http_llm_record_start(
+                                            send->target->provider->record,
+                                            ctx->request, ctx->endpoint,
+                                            ngx_http_llm_view(&ctx->body));
+        }
+    }
+}
+
+
+static ngx_int_t
+ngx_http_llm_read_body(ngx_http_llm_ctx_t *ctx)
+{
+    ngx_int_t             rc;
+    ngx_buf_t            *b;
+    ngx_http_llm_send_t  *send;
+
+    send = ctx->send;
+    b = &ctx->request->upstream->buffer;
+
+    if (send->answer == NGX_HTTP_LLM_ANSWER_RAW) {
+
+        /* the commit waits for a first byte; the filter takes it from here */
+
+        if (b->pos == b->last && !send->frame.ended && !ctx->passthrough) {
+            b->pos = b->start;
+            b->last = b->start;
+            return NGX_AGAIN;
+        }
+
+        return ngx_http_llm_commit(ctx);
+    }
+
+    rc = ngx_http_llm_frame(ctx, b);
+
+    b->pos = b->start;
+    b->last = b->start;
+
+    switch (send->answer) {
+
+    case NGX_HTTP_LLM_ANSWER_DRAIN:
+
+        if (rc == NGX_AGAIN
+            && ctx->request->upstream->state->bytes_received
+               > NGX_HTTP_LLM_ERROR_DRAIN)
+        {
+            /* not worth keeping the connection for */
+            send->frame.close = 1;
+            return ngx_http_llm_end(ctx);
+        }
+
+        return (rc == NGX_AGAIN) ? NGX_AGAIN : ngx_http_llm_end(ctx);
+
+    case NGX_HTTP_LLM_ANSWER_COLLECT:
+        return ngx_http_llm_after_collect(ctx, rc);
+
+    case NGX_HTTP_LLM_ANSWER_HOLD:
+        return ngx_http_llm_after_hold(ctx, rc);
+
+    default:
+        /* an attempt that is over waits for its posted event */
+        return NGX_AGAIN;
+    }
+}
+
+
+static ngx_int_t
+ngx_http_llm_after_hold(ngx_http_llm_ctx_t *ctx, ngx_int_t rc)
+{
+    ngx_http_llm_events_t  *e;
+
+    e = &ctx->events;
+
+    if (e->failed) {
+        /* an error event in front of everything is a refusal with status 200 */
+        ctx->send->outcome.class = e->state.error;
+        ctx->send->refusal.message = e->state.message;
+        ctx->send->frame.close = 1;
+        return ngx_http_llm_end(ctx);
+    }
+
+    if (rc == NGX_ERROR) {
+        return ngx_http_llm_fail(ctx, LLM_CLASS_BAD_ANSWER);
+    }
+
+    if (rc == NGX_DONE && !llm_stream_complete(&e->state)) {
+        return ngx_http_llm_fail(ctx, LLM_CLASS_NETWORK);
+    }
+
+    if (rc == NGX_DONE && !e->state.content && !e->commit) {
+        return ngx_http_llm_fail(ctx, LLM_CLASS_BAD_ANSWER);
+    }
+
+    if (e->commit
+        || e->held > NGX_HTTP_LLM_HOLD_BYTES
+        || e->held_events > NGX_HTTP_LLM_HOLD_EVENTS)
+    {
+        return ngx_http_llm_commit(ctx);
+    }
+
+    return NGX_AGAIN;
+}
+
+
+static ngx_int_t
+ngx_http_llm_after_collect(ngx_http_llm_ctx_t *ctx, ngx_int_t rc)
+{
+    ngx_buf_t            *b;
+    ngx_http_llm_send_t  *send;
+
+    send = ctx->send;
+
+    if (rc == NGX_ERROR) {
+        return ngx_http_llm_fail(ctx, LLM_CLASS_BAD_ANSWER);
+    }
+
+    if (rc == NGX_DONE) {
+        return ngx_http_llm_end(ctx);
+    }
+
+    b = send->body;
+
+    if (b && (size_t) (b->last - b->pos) >= ctx->llcf->max_answer) {
+
+        if (ctx->analyze) {
+            return ngx_http_llm_fail(ctx, LLM_CLASS_BAD_ANSWER);
+        }
+
+        /* too large to be kept: from here on it passes as it comes */
+
+        send->answer = NGX_HTTP_LLM_ANSWER_RAW;
+        b->flush = 1;
+        ctx->events.out = ngx_alloc_chain_link(ctx->request->pool);
+
+        if (ctx->events.out == NULL) {
+            return NGX_ERROR;
+        }
+
+        ctx->events.out->buf = b;
+        ctx->events.out->next = NULL;
+        ctx->events.last = &ctx->events.out->next;
+
+        return ngx_http_llm_commit(ctx);
+    }
+
+    if (b && b->last != b->pos) {
+        ngx_http_llm_arm(ctx, send->target->provider->timeout.idle);
+    }
+
+    return NGX_AGAIN;
+}
+
+
+/* The attempt failed and its connection is of no use any more. */
+
+static ngx_int_t
+ngx_http_llm_fail(ngx_http_llm_ctx_t *ctx, llm_class_t class)
+{
+    ctx->send->outcome.class = class;
+    ctx->send->frame.close = 1;
+
+    return ngx_http_llm_end(ctx);
+}
+
+
+/* The attempt is over; the connection is kept if its body was read whole. */
+
+static ngx_int_t
+ngx_http_llm_end(ngx_http_llm_ctx_t *ctx)
+{
+    ngx_http_llm_send_t  *send;
+
+    send = ctx->send;
+
+    ctx->request->upstream->keepalive = send->frame.ended && !send->frame.close;
+    send->answer = NGX_HTTP_LLM_ANSWER_ENDED;
+
+    if (!ctx->end.posted) {
+        ngx_post_event(&ctx->end, &ngx_posted_events);
+    }
+
+    return NGX_AGAIN;
+}
+
+
+static ngx_int_t
+ngx_http_llm_commit(ngx_http_llm_ctx_t *ctx)
+{
+    ngx_http_request_t   *r;
+    ngx_http_upstream_t  *u;
+    ngx_http_llm_send_t  *send;
+
+    r = ctx->request;
+    u = r->upstream;
+    send = ctx->send;
+
+    if (send->answer == NGX_HTTP_LLM_ANSWER_HOLD) {
+        send->answer = NGX_HTTP_LLM_ANSWER_EVENTS;
+    }
+
+    ctx->state = NGX_HTTP_LLM_STREAMING;
+    ctx->committed = 1;
+    ctx->first_at = ngx_current_msec;
+    ctx->served = send->target;
+
+    /* nginx arms it before every read from here on */
+    ctx->conf.read_timeout = send->target->provider->timeout.idle;
+
+    u->headers_in.status_n = send->frame.status.code;
+    u->headers_in.content_length_n = -1;
+
+    if (send->answer == NGX_HTTP_LLM_ANSWER_RAW && send->frame.has_length) {
+        u->headers_in.content_length_n = send->frame.rest;
+
+        if (ctx->events.out) {
+            u->headers_in.content_length_n +=
+                                       ngx_buf_size(ctx->events.out->buf);
+        }
+    }
+
+    r->headers_out.content_type = send->content_type;
+    r->headers_out.content_type_len = send->content_type.len;
+    r->headers_out.content_type_lowcase = NULL;
+
+    if (ngx_http_llm_response_headers(ctx) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+/* Timers of an attempt's phases: nginx arms one when the request is sent and
+ * never again before the commit. */
+
+static void
+ngx_http_llm_arm(ngx_http_llm_ctx_t *ctx, ngx_msec_t timeout)
+{
+    ngx_add_timer(ctx->request->upstream->peer.connection->read, timeout);
+}
+
+
+static ngx_uint_t
+ngx_http_llm_type_is(ngx_str_t *type, const char *prefix)
+{
+    size_t  len;
+
+    len = ngx_strlen(prefix);
+
+    return type->len >= len
+           && ngx_strncasecmp(type->data, (u_char *) prefix, len) == 0;
+}
+
+
+ngx_uint_t
+ngx_http_llm_answer_eof(ngx_http_llm_ctx_t *ctx)
+{
+    ngx_http_llm_frame_t  *f;
+
+    f = &ctx->send->frame;
+
+    if (f->ended || f->chunked || f->has_length) {
+        return 0;
+    }
+
+    if (ctx->send->answer == NGX_HTTP_LLM_ANSWER_DRAIN) {
+        return 1;
+    }
+
+    if (ctx->send->answer == NGX_HTTP_LLM_ANSWER_COLLECT && ctx->send->body) {
+        f->ended = 1;
+        return 1;
+    }
+
+    return 0;
+}
+
+
+/* Reads what was collected or drained into the outcome of the attempt. */
+
+void
+ngx_http_llm_answer_classify(ngx_http_llm_ctx_t *ctx)
+{
+    llm_buf_t                 mem;
+    llm_str_t                 body;
+    llm_answer_t              answer;
+    ngx_uint_t                status;
+    ngx_http_llm_send_t      *send;
+    const llm_dialect_t      *dialect;
+
+    send = ctx->send;
+    status = send->frame.status.code;
+    dialect = send->target->provider->dialect;
+
+    llm_buf_init(&mem, send->scratch, sizeof(send->scratch));
+
+    if (status < 200 || status >= 300) {
+        body = LLM_NOSTR;
+
+        if (send->error) {
+            body.data = send->error->pos;
+            body.len = send->error->last - send->error->pos;
+        }
+
+        dialect->refusal(status, &send->hint, body,
+                         ngx_http_llm_store_now(&ctx->lmcf->store), &mem,
+                         &send->refusal);
+
+        send->outcome = send->refusal.outcome;
+        return;
+    }
+
+    body = LLM_NOSTR;
+
+    if (send->body) {
+        body.data = send->body->pos;
+        body.len = send->body->last - send->body->pos;
+    }
+
+    if (body.len && !ngx_http_llm_type_is(&send->content_type,
+                                          "application/json")
+        && llm_endpoint_info(ctx->endpoint)->body == LLM_BODY_MULTIPART)
+    {
+        /* text, srt, vtt: not ours to read */
+        send->outcome.class = LLM_CLASS_OK;
+        return;
+    }
+
+    ngx_memzero(&answer, sizeof(llm_answer_t));
+    llm_usage_init(&answer.usage);
+
+    dialect->answer(ctx->endpoint, body, &mem, &answer);
+
+    send->outcome.class = answer.class;
+    send->refusal.message = answer.message;
+    llm_usage_merge(&ctx->usage, &answer.usage);
+
+    if (answer.class == LLM_CLASS_OK && ctx->analyze) {
+        send->outcome.class = ngx_http_llm_analyze_answer(ctx, &answer);
+    }
+}

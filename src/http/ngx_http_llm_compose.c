@@ -1,0 +1,772 @@
+/*
+ * The bytes of one attempt's request: head, key, and the client's body with
+ * this target's edits.
+ *
+ * The body is a fresh chain each time, made of spans of what the client sent (in
+ * memory, or in its temporary file) and of small pieces of ours between them.
+ * Of the client's headers only a closed list goes on.
+ */
+
+#include "ngx_http_llm_ctx.h"
+
+
+#define NGX_HTTP_LLM_BOUNDARY  "llm-gateway-"       /* + 32 hex digits */
+
+
+typedef struct {
+    ngx_chain_t                 *head;
+    ngx_chain_t                **last;
+    off_t                        length;
+} ngx_http_llm_body_chain_t;
+
+
+static ngx_int_t ngx_http_llm_compose_body(ngx_http_llm_ctx_t *ctx,
+    ngx_http_llm_body_chain_t *body);
+static ngx_int_t ngx_http_llm_compose_edits(ngx_http_llm_ctx_t *ctx,
+    ngx_http_llm_body_chain_t *body);
+static ngx_int_t ngx_http_llm_compose_audio(ngx_http_llm_ctx_t *ctx,
+    ngx_http_llm_body_chain_t *body);
+static size_t ngx_http_llm_fields_size(ngx_http_llm_ctx_t *ctx);
+static ngx_int_t ngx_http_llm_add_memory(ngx_http_llm_ctx_t *ctx,
+    ngx_http_llm_body_chain_t *body, u_char *data, size_t len);
+static ngx_int_t ngx_http_llm_add_span(ngx_http_llm_ctx_t *ctx,
+    ngx_http_llm_body_chain_t *body, size_t from, size_t to);
+static ngx_int_t ngx_http_llm_compose_head(ngx_http_llm_ctx_t *ctx,
+    off_t length, ngx_buf_t **head);
+static ngx_int_t ngx_http_llm_compose_path(ngx_http_llm_ctx_t *ctx,
+    ngx_str_t *path);
+static ngx_int_t ngx_http_llm_compose_args(ngx_http_llm_ctx_t *ctx,
+    ngx_str_t *args);
+static ngx_int_t ngx_http_llm_compose_type(ngx_http_llm_ctx_t *ctx,
+    ngx_str_t *type);
+static void ngx_http_llm_compose_auth(ngx_http_llm_ctx_t *ctx, llm_buf_t *b);
+static void ngx_http_llm_compose_passed(ngx_http_llm_ctx_t *ctx,
+    llm_buf_t *b);
+static ngx_int_t ngx_http_llm_compose_added(ngx_http_llm_ctx_t *ctx,
+    llm_buf_t *b);
+static void ngx_http_llm_put_header(llm_buf_t *b, ngx_str_t *name,
+    ngx_str_t *value);
+
+
+/* Headers of the client that go to a provider; lower case. */
+
+static ngx_str_t  ngx_http_llm_passed[] = {
+    ngx_string("accept"),
+    ngx_string("traceparent"),
+    ngx_string("idempotency-key"),
+    ngx_string("openai-beta"),
+    ngx_string("anthropic-beta"),
+    ngx_string("anthropic-version"),
+    ngx_null_string
+};
+
+
+ngx_int_t
+ngx_http_llm_request_chain(ngx_http_llm_ctx_t *ctx, ngx_chain_t **chain)
+{
+    ngx_buf_t                  *head;
+    ngx_chain_t                *cl;
+    ngx_http_llm_body_chain_t   body;
+
+    body.head = NULL;
+    body.last = &body.head;
+    body.length = 0;
+
+    if (ngx_http_llm_compose_body(ctx, &body) != NGX_OK
+        || ngx_http_llm_compose_head(ctx, body.length, &head) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    cl = ngx_alloc_chain_link(ctx->request->pool);
+    if (cl == NULL) {
+        return NGX_ERROR;
+    }
+
+    cl->buf = head;
+    cl->next = body.head;
+    *chain = cl;
+
+    if (body.head == NULL) {
+        head->last_buf = 1;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_llm_compose_body(ngx_http_llm_ctx_t *ctx,
+    ngx_http_llm_body_chain_t *body)
+{
+    ngx_str_t  text;
+
+    if (ctx->analyze) {
+
+        if (ngx_http_llm_analyze_body(ctx, &text) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        return ngx_http_llm_add_memory(ctx, body, text.data, text.len);
+    }
+
+    if (ctx->raw_audio.len) {
+        return ngx_http_llm_compose_audio(ctx, body);
+    }
+
+    if (ctx->facts.kind == LLM_BODY_JSON
+        || ctx->facts.kind == LLM_BODY_MULTIPART)
+    {
+        return ngx_http_llm_compose_edits(ctx, body);
+    }
+
+    return ngx_http_llm_add_span(ctx, body, 0, ctx->body.len);
+}
+
+
+/* The model's name at the target: its id, or the client's own unchanged. */
+
+void
+ngx_http_llm_target_model(ngx_http_llm_ctx_t *ctx,
+    ngx_http_llm_target_t *target, ngx_str_t *model)
+{
+    if (target->model) {
+        *model = target->model->id;
+        return;
+    }
+
+    if (ctx->analyze && ctx->llcf->prompt->model.len) {
+        *model = ctx->llcf->prompt->model;
+        return;
+    }
+
+    if (ctx->transcribe && ctx->llcf->transcribe->model.len) {
+        *model = ctx->llcf->transcribe->model;
+        return;
+    }
+
+    *model = ctx->model;
+}
+
+
+static ngx_int_t
+ngx_http_llm_compose_edits(ngx_http_llm_ctx_t *ctx,
+    ngx_http_llm_body_chain_t *body)
+{
+    size_t                      size, at;
+    u_char                     *mem;
+    llm_buf_t                   b;
+    ngx_str_t                   model;
+    ngx_uint_t                  i;
+    llm_str_t                   name;
+    llm_edits_t                 edits;
+    llm_edit_t                 *e;
+    ngx_http_llm_transcribe_t  *tr;
+
+    tr = ctx->llcf->transcribe;
+
+    ngx_http_llm_target_model(ctx, ctx->send->target, &model);
+
+    name = LLM_NOSTR;
+
+    if (model.data != ctx->model.data) {
+        name = ngx_http_llm_view(&model);
+    }
+
+    size = 1024 + 6 * model.len + ngx_http_llm_fields_size(ctx);
+
+    mem = ngx_palloc(ctx->request->pool, size);
+    if (mem == NULL) {
+        return NGX_ERROR;
+    }
+
+    llm_buf_init(&b, mem, size);
+    edits.n = 0;
+
+    if (llm_request_edits(&ctx->facts, name, tr ? tr->fields : NULL,
+                          tr ? tr->nfields : 0, ctx->hide_usage, &b, &edits)
+        != LLM_OK)
+    {
+        ngx_log_error(NGX_LOG_ERR, ctx->request->connection->log, 0,
+                      "llm request could not be rewritten for \"%V\"",
+                      &ctx->send->target->provider->name);
+        return NGX_ERROR;
+    }
+
+    at = 0;
+
+    for (i = 0; i < edits.n; i++) {
+        e = &edits.edit[i];
+
+        if (ngx_http_llm_add_span(ctx, body, at, e->at) != NGX_OK
+            || ngx_http_llm_add_memory(ctx, body, (u_char *) e->text.data,
+                                       e->text.len)
+               != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        at = e->at + e->cut;
+    }
+
+    return ngx_http_llm_add_span(ctx, body, at, ctx->body.len);
+}
+
+
+/* A raw audio body becomes the file part of a form. */
+
+static ngx_int_t
+ngx_http_llm_compose_audio(ngx_http_llm_ctx_t *ctx,
+    ngx_http_llm_body_chain_t *body)
+{
+    u_char                     *p, *start;
+    size_t                      size;
+    ngx_str_t                   model, *type;
+    ngx_uint_t                  i;
+    llm_field_t                *f;
+    ngx_http_llm_transcribe_t  *tr;
+
+    tr = ctx->llcf->transcribe;
+    type = &ctx->request->headers_in.content_type->value;
+
+    ngx_http_llm_target_model(ctx, ctx->send->target, &model);
+
+    size = 512 + model.len + type->len + ctx->raw_audio.len
+           + ngx_http_llm_fields_size(ctx);
+
+    start = ngx_pnalloc(ctx->request->pool, size);
+    if (start == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = start;
+
+    if (model.len) {
+        p = ngx_sprintf(p, "--" NGX_HTTP_LLM_BOUNDARY "%*s" CRLF
+                        "Content-Disposition: form-data; name=\"model\""
+                        CRLF CRLF "%V" CRLF, sizeof(ctx->id), ctx->id, &model);
+    }
+
+    for (i = 0; i < tr->nfields; i++) {
+        f = &tr->fields[i];
+
+        p = ngx_sprintf(p, "--" NGX_HTTP_LLM_BOUNDARY "%*s" CRLF
+                        "Content-Disposition: form-data; name=\"%*s\""
+                        CRLF CRLF "%*s" CRLF, sizeof(ctx->id), ctx->id,
+                        f->name.len, f->name.data, f->text.len, f->text.data);
+    }
+
+    p = ngx_sprintf(p, "--" NGX_HTTP_LLM_BOUNDARY "%*s" CRLF
+                    "Content-Disposition: form-data; name=\"file\"; "
+                    "filename=\"audio.%V\"" CRLF
+                    "Content-Type: %V" CRLF CRLF, sizeof(ctx->id), ctx->id,
+                    &ctx->raw_audio, type);
+
+    if (ngx_http_llm_add_memory(ctx, body, start, p - start) != NGX_OK
+        || ngx_http_llm_add_span(ctx, body, 0, ctx->body.len) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    start = ngx_pnalloc(ctx->request->pool,
+                        sizeof(CRLF "--" NGX_HTTP_LLM_BOUNDARY "--" CRLF) - 1
+                        + sizeof(ctx->id));
+    if (start == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_sprintf(start, CRLF "--" NGX_HTTP_LLM_BOUNDARY "%*s--" CRLF,
+                    sizeof(ctx->id), ctx->id);
+
+    return ngx_http_llm_add_memory(ctx, body, start, p - start);
+}
+
+
+static size_t
+ngx_http_llm_fields_size(ngx_http_llm_ctx_t *ctx)
+{
+    size_t                      size;
+    ngx_uint_t                  i;
+    ngx_http_llm_transcribe_t  *tr;
+
+    tr = ctx->llcf->transcribe;
+    size = 0;
+
+    for (i = 0; tr && i < tr->nfields; i++) {
+        size += 256 + tr->fields[i].name.len + tr->fields[i].text.len
+                + tr->fields[i].json.len;
+    }
+
+    return size;
+}
+
+
+static ngx_int_t
+ngx_http_llm_add_memory(ngx_http_llm_ctx_t *ctx,
+    ngx_http_llm_body_chain_t *body, u_char *data, size_t len)
+{
+    ngx_buf_t    *b;
+    ngx_chain_t  *cl;
+
+    if (len == 0) {
+        return NGX_OK;
+    }
+
+    b = ngx_calloc_buf(ctx->request->pool);
+    cl = ngx_alloc_chain_link(ctx->request->pool);
+
+    if (b == NULL || cl == NULL) {
+        return NGX_ERROR;
+    }
+
+    b->start = data;
+    b->pos = data;
+    b->last = data + len;
+    b->end = b->last;
+    b->memory = 1;
+
+    cl->buf = b;
+    cl->next = NULL;
+
+    *body->last = cl;
+    body->last = &cl->next;
+    body->length += len;
+
+    return NGX_OK;
+}
+
+
+/* A span of the client's body, wherever nginx has put it. */
+
+static ngx_int_t
+ngx_http_llm_add_span(ngx_http_llm_ctx_t *ctx,
+    ngx_http_llm_body_chain_t *body, size_t from, size_t to)
+{
+    ngx_buf_t                *b;
+    ngx_chain_t              *cl;
+    ngx_http_request_body_t  *rb;
+
+    if (from >= to) {
+        return NGX_OK;
+    }
+
+    rb = ctx->request->request_body;
+
+    if (rb->temp_file == NULL) {
+        return ngx_http_llm_add_memory(ctx, body, ctx->body.data + from,
+                                       to - from);
+    }
+
+    b = ngx_calloc_buf(ctx->request->pool);
+    cl = ngx_alloc_chain_link(ctx->request->pool);
+
+    if (b == NULL || cl == NULL) {
+        return NGX_ERROR;
+    }
+
+    b->in_file = 1;
+    b->temp_file = 1;
+    b->file = &rb->temp_file->file;
+    b->file_pos = from;
+    b->file_last = to;
+
+    cl->buf = b;
+    cl->next = NULL;
+
+    *body->last = cl;
+    body->last = &cl->next;
+    body->length += to - from;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_llm_compose_head(ngx_http_llm_ctx_t *ctx, off_t length,
+    ngx_buf_t **head)
+{
+    size_t                    size;
+    u_char                   *mem, number[NGX_OFF_T_LEN];
+    llm_buf_t                 b;
+    ngx_str_t                 path, type;
+    ngx_buf_t                *buf;
+    ngx_uint_t                i;
+    ngx_list_part_t          *part;
+    ngx_table_elt_t          *h;
+    ngx_http_request_t       *r;
+    ngx_http_llm_provider_t  *provider;
+
+    r = ctx->request;
+    provider = ctx->send->target->provider;
+
+    if (ngx_http_llm_compose_path(ctx, &path) != NGX_OK
+        || ngx_http_llm_compose_type(ctx, &type) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    /* room for all the client's headers is more than can be passed on */
+
+    size = 4096 + path.len + type.len + provider->origin.host_header.len;
+
+    for (part = &r->headers_in.headers.part; part; part = part->next) {
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+            size += h[i].key.len + h[i].value.len + 4;
+        }
+    }
+
+    if (provider->headers) {
+        size += 8192;
+    }
+
+    mem = ngx_palloc(r->pool, size);
+    if (mem == NULL) {
+        return NGX_ERROR;
+    }
+
+    llm_buf_init(&b, mem, size);
+
+    if (ctx->analyze || ctx->transcribe) {
+        llm_buf_str(&b, LLM_STR("POST"));
+    } else {
+        llm_buf_put(&b, r->method_name.data, r->method_name.len);
+    }
+
+    llm_buf_str(&b, LLM_STR(" "));
+    llm_buf_put(&b, path.data, path.len);
+    llm_buf_str(&b, LLM_STR(" HTTP/1.1" CRLF "Host: "));
+
+    if (provider->mock) {
+        llm_buf_str(&b, LLM_STR("mock"));
+    } else {
+        llm_buf_put(&b, provider->origin.host_header.data,
+                    provider->origin.host_header.len);
+    }
+
+    llm_buf_str(&b, LLM_STR(CRLF "User-Agent: ngx_http_llm_gateway" CRLF));
+
+    if (length || r->method == NGX_HTTP_POST) {
+        llm_buf_str(&b, LLM_STR("Content-Length: "));
+        llm_buf_put(&b, number,
+                    ngx_sprintf(number, "%O", length) - number);
+        llm_buf_str(&b, LLM_STR(CRLF));
+    }
+
+    if (type.len && length) {
+        llm_buf_str(&b, LLM_STR("Content-Type: "));
+        llm_buf_put(&b, type.data, type.len);
+        llm_buf_str(&b, LLM_STR(CRLF));
+    }
+
+    ngx_http_llm_compose_auth(ctx, &b);
+    ngx_http_llm_compose_passed(ctx, &b);
+
+    if (ngx_http_llm_compose_added(ctx, &b) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    llm_buf_str(&b, LLM_STR(CRLF));
+
+    if (b.full) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "llm request head is too large");
+        return NGX_ERROR;
+    }
+
+    buf = ngx_calloc_buf(r->pool);
+    if (buf == NULL) {
+        return NGX_ERROR;
+    }
+
+    buf->start = b.start;
+    buf->pos = b.start;
+    buf->last = b.pos;
+    buf->end = b.end;
+    buf->temporary = 1;
+
+    *head = buf;
+    r->upstream->uri = path;
+
+    return NGX_OK;
+}
+
+
+/* The provider's prefix, the endpoint, and what followed it, escaped again. */
+
+static ngx_int_t
+ngx_http_llm_compose_path(ngx_http_llm_ctx_t *ctx, ngx_str_t *path)
+{
+    size_t                     size;
+    u_char                    *mem, *p;
+    llm_buf_t                  b;
+    llm_str_t                  rest;
+    ngx_str_t                  tail, args;
+    ngx_http_request_t        *r;
+    ngx_http_llm_provider_t   *provider;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    r = ctx->request;
+    provider = ctx->send->target->provider;
+    tail = ctx->rest;
+
+    if (ctx->passthrough) {
+
+        /* as proxy_pass with a URI: base_url instead of the location */
+
+        clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+        tail = r->uri;
+
+        if (clcf->name.len && clcf->name.data[0] == '/'
+            && tail.len >= clcf->name.len)
+        {
+            tail.data += clcf->name.len;
+            tail.len -= clcf->name.len;
+
+            if (clcf->name.data[clcf->name.len - 1] == '/') {
+                tail.data--;
+                tail.len++;
+            }
+        }
+    }
+
+    if (ngx_http_llm_compose_args(ctx, &args) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    size = provider->origin.path.len + 3 * tail.len + args.len + 128;
+
+    mem = ngx_pnalloc(r->pool, size + 3 * tail.len);
+    if (mem == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = (u_char *) ngx_escape_uri(mem + size, tail.data, tail.len,
+                                  NGX_ESCAPE_URI);
+    rest.data = mem + size;
+    rest.len = p - rest.data;
+
+    llm_buf_init(&b, mem, size);
+    llm_buf_put(&b, provider->origin.path.data, provider->origin.path.len);
+
+    if (ctx->passthrough) {
+        llm_buf_str(&b, rest);
+    } else {
+        provider->dialect->path(ctx->endpoint, rest, &b);
+    }
+
+    if (args.len) {
+        llm_buf_str(&b, LLM_STR("?"));
+        llm_buf_put(&b, args.data, args.len);
+    }
+
+    if (b.full) {
+        return NGX_ERROR;
+    }
+
+    path->data = b.start;
+    path->len = b.pos - b.start;
+
+    return NGX_OK;
+}
+
+
+/* Queries go on where an endpoint is a resource; a key in one never does. */
+
+static ngx_int_t
+ngx_http_llm_compose_args(ngx_http_llm_ctx_t *ctx, ngx_str_t *args)
+{
+    u_char      *p, *end, *last, *start;
+    llm_body_t   kind;
+
+    ngx_str_null(args);
+
+    kind = llm_endpoint_info(ctx->endpoint)->body;
+
+    if (ctx->request->args.len == 0
+        || (!ctx->passthrough && kind != LLM_BODY_NONE && kind != LLM_BODY_ANY
+            && ctx->rest.len == 0))
+    {
+        return NGX_OK;
+    }
+
+    args->data = ngx_pnalloc(ctx->request->pool, ctx->request->args.len);
+    if (args->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    last = args->data;
+    end = ctx->request->args.data + ctx->request->args.len;
+
+    for (start = ctx->request->args.data; start < end; start = p + 1) {
+
+        p = ngx_strlchr(start, end, '&');
+        if (p == NULL) {
+            p = end;
+        }
+
+        if ((p - start >= 4 && ngx_strncmp(start, "key=", 4) == 0)
+            || (p - start >= 8 && ngx_strncmp(start, "api-key=", 8) == 0)
+            || (p - start >= 8 && ngx_strncmp(start, "api_key=", 8) == 0))
+        {
+            continue;
+        }
+
+        if (last != args->data) {
+            *last++ = '&';
+        }
+
+        last = ngx_cpymem(last, start, p - start);
+    }
+
+    args->len = last - args->data;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_llm_compose_type(ngx_http_llm_ctx_t *ctx, ngx_str_t *type)
+{
+    ngx_table_elt_t  *h;
+
+    if (ctx->raw_audio.len) {
+
+        type->data = ngx_pnalloc(ctx->request->pool,
+                                 sizeof("multipart/form-data; boundary="
+                                        NGX_HTTP_LLM_BOUNDARY)
+                                 + sizeof(ctx->id));
+        if (type->data == NULL) {
+            return NGX_ERROR;
+        }
+
+        type->len = ngx_sprintf(type->data, "multipart/form-data; boundary="
+                                NGX_HTTP_LLM_BOUNDARY "%*s", sizeof(ctx->id),
+                                ctx->id)
+                    - type->data;
+        return NGX_OK;
+    }
+
+    h = ctx->request->headers_in.content_type;
+
+    if (ctx->facts.kind == LLM_BODY_JSON || h == NULL) {
+        ngx_str_set(type, "application/json");
+        return NGX_OK;
+    }
+
+    *type = h->value;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_llm_compose_auth(ngx_http_llm_ctx_t *ctx, llm_buf_t *b)
+{
+    ngx_str_t                 name, *secret;
+    ngx_table_elt_t          *h;
+    ngx_http_llm_ticket_t    *ticket;
+    ngx_http_llm_provider_t  *provider;
+
+    provider = ctx->send->target->provider;
+    ticket = &ctx->send->ticket;
+
+    if (provider->client_key) {
+        h = ctx->request->headers_in.authorization;
+
+        if (h) {
+            ngx_str_set(&name, "Authorization");
+            ngx_http_llm_put_header(b, &name, &h->value);
+        }
+
+        return;
+    }
+
+    if (provider->pool == NULL || ticket->pool == NULL) {
+        return;
+    }
+
+    secret = &provider->pool->keys[ticket->lease.key].secret;
+
+    llm_buf_str(b, provider->dialect->auth_header);
+    llm_buf_str(b, LLM_STR(": "));
+    llm_buf_str(b, provider->dialect->auth_prefix);
+    llm_buf_put(b, secret->data, secret->len);
+    llm_buf_str(b, LLM_STR(CRLF));
+}
+
+
+static void
+ngx_http_llm_compose_passed(ngx_http_llm_ctx_t *ctx, llm_buf_t *b)
+{
+    ngx_str_t        *name;
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    for (part = &ctx->request->headers_in.headers.part; part;
+         part = part->next)
+    {
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+
+            for (name = ngx_http_llm_passed; name->len; name++) {
+
+                if (h[i].key.len == name->len
+                    && ngx_strncasecmp(h[i].key.data, name->data, name->len)
+                       == 0)
+                {
+                    ngx_http_llm_put_header(b, name, &h[i].value);
+                }
+            }
+        }
+    }
+}
+
+
+static ngx_int_t
+ngx_http_llm_compose_added(ngx_http_llm_ctx_t *ctx, llm_buf_t *b)
+{
+    ngx_str_t                 value;
+    ngx_uint_t                i;
+    ngx_http_llm_header_t    *h;
+    ngx_http_llm_provider_t  *provider;
+
+    provider = ctx->send->target->provider;
+
+    if (provider->headers == NULL) {
+        return NGX_OK;
+    }
+
+    h = provider->headers->elts;
+
+    for (i = 0; i < provider->headers->nelts; i++) {
+
+        if (ngx_http_complex_value(ctx->request, &h[i].value, &value)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        if (value.len
+            && ngx_strlchr(value.data, value.data + value.len, LF) == NULL
+            && ngx_strlchr(value.data, value.data + value.len, CR) == NULL)
+        {
+            ngx_http_llm_put_header(b, &h[i].name, &value);
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_llm_put_header(llm_buf_t *b, ngx_str_t *name, ngx_str_t *value)
+{
+    llm_buf_put(b, name->data, name->len);
+    llm_buf_str(b, LLM_STR(": "));
+    llm_buf_put(b, value->data, value->len);
+    llm_buf_str(b, LLM_STR(CRLF));
+}

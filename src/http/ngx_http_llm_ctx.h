@@ -1,0 +1,256 @@
+/*
+ * One request on its way: READ_BODY → SCAN → PICK → ATTEMPT → … → SETTLE.
+ *
+ * ngx_http_llm_request.c   reads the body and finds the route
+ * ngx_http_llm_attempt.c   picks target and key, waits, retries, gives up
+ * ngx_http_llm_upstream.c  one attempt on a fresh ngx_http_upstream_t
+ * ngx_http_llm_answer.c    reads the answer of an attempt up to the commit
+ * ngx_http_llm_stream.c    what goes through after the commit
+ * ngx_http_llm_respond.c   everything the module answers by itself
+ */
+
+#ifndef _NGX_HTTP_LLM_CTX_H_INCLUDED_
+#define _NGX_HTTP_LLM_CTX_H_INCLUDED_
+
+#include "ngx_http_llm.h"
+
+
+#define NGX_HTTP_LLM_ERROR_BODY   16384     /* kept of a refusal, to classify */
+#define NGX_HTTP_LLM_ERROR_DRAIN  65536     /* read of one, to keep alive */
+#define NGX_HTTP_LLM_HOLD_EVENTS  64        /* before the first content … */
+#define NGX_HTTP_LLM_HOLD_BYTES   65536     /* … a stream commits after these */
+#define NGX_HTTP_LLM_SCRATCH      2304      /* decoded messages of an attempt */
+
+
+typedef struct ngx_http_llm_ctx_s  ngx_http_llm_ctx_t;
+
+
+/* What the request is waiting for. */
+typedef enum {
+    NGX_HTTP_LLM_READING = 0,               /* the client's body */
+    NGX_HTTP_LLM_QUEUED,                    /* an inflight slot */
+    NGX_HTTP_LLM_RESOLVING,                 /* a name */
+    NGX_HTTP_LLM_SENDING,                   /* an attempt, before its commit */
+    NGX_HTTP_LLM_BACKOFF,                   /* the next attempt's time */
+    NGX_HTTP_LLM_STREAMING,                 /* committed */
+    NGX_HTTP_LLM_FINISHED
+} ngx_http_llm_state_e;
+
+
+/* How the body of an attempt's answer is read. */
+typedef enum {
+    NGX_HTTP_LLM_ANSWER_HEAD = 0,           /* status line and headers */
+    NGX_HTTP_LLM_ANSWER_DRAIN,              /* a refusal: keep 16 KiB */
+    NGX_HTTP_LLM_ANSWER_COLLECT,            /* whole, then answered by us */
+    NGX_HTTP_LLM_ANSWER_HOLD,               /* events, until the first content */
+    NGX_HTTP_LLM_ANSWER_EVENTS,             /* events, committed */
+    NGX_HTTP_LLM_ANSWER_RAW,                /* bytes, committed */
+    NGX_HTTP_LLM_ANSWER_ENDED
+} ngx_http_llm_answer_e;
+
+
+/* The framing of an answer's body. */
+typedef struct {
+    ngx_http_status_t            status;
+    ngx_http_chunked_t           chunk;
+    off_t                        rest;      /* of Content-Length; -1: to EOF */
+    unsigned                     chunked:1;
+    unsigned                     has_length:1;
+    unsigned                     ended:1;   /* the whole body was read */
+    unsigned                     close:1;   /* the connection is not reusable */
+} ngx_http_llm_frame_t;
+
+
+/* Events between the provider and the client. */
+typedef struct {
+    llm_sse_t                    sse;
+    llm_stream_t                 state;
+    ngx_buf_t                   *pending;   /* an unfinished event, or NULL */
+    ngx_chain_t                 *own;       /* all bufs made for such events;
+                                               an empty one may be reused */
+    ngx_chain_t                 *out;       /* held, or to be sent */
+    ngx_chain_t                **last;
+    size_t                       held;
+    ngx_uint_t                   held_events;
+    u_char                      *scratch;   /* to join data lines in */
+    size_t                       scratch_size;
+    unsigned                     copy:1;    /* bytes must outlive u->buffer */
+    unsigned                     failed:1;  /* an error event went out */
+    unsigned                     commit:1;
+} ngx_http_llm_events_t;
+
+
+/* One attempt; zeroed before each. */
+typedef struct {
+    ngx_http_llm_target_t       *target;
+    ngx_http_llm_ticket_t        ticket;
+    ngx_http_llm_addrs_t         addrs;
+    ngx_http_llm_lookup_t        lookup;
+    ngx_uint_t                   gets;      /* calls of peer.get */
+    ngx_http_llm_answer_e        answer;
+    ngx_http_llm_frame_t         frame;
+    llm_hint_t                   hint;
+    llm_outcome_t                outcome;
+    llm_refusal_t                refusal;
+    ngx_str_t                    content_type;
+    ngx_str_t                    request_id;    /* the provider's own */
+    ngx_msec_t                   started;
+    ngx_msec_t                   status_at;     /* status line seen */
+    ngx_buf_t                   *error;         /* of a refusal */
+    ngx_buf_t                   *body;          /* collected, contiguous */
+    ngx_http_llm_record_t       *record;
+    unsigned                     parked:1;
+    unsigned                     cached:1;      /* a connection of the idle pool */
+    unsigned                     upstream:1;    /* r->upstream is ours and alive */
+    u_char                       scratch[NGX_HTTP_LLM_SCRATCH];
+} ngx_http_llm_send_t;
+
+
+struct ngx_http_llm_ctx_s {
+    ngx_http_request_t          *request;
+    ngx_http_llm_main_conf_t    *lmcf;
+    ngx_http_llm_loc_conf_t     *llcf;
+    ngx_http_llm_state_e         state;
+
+    /* the request */
+    u_char                       id[32];        /* 128 random bits, in hex */
+    llm_endpoint_t               endpoint;
+    ngx_str_t                    rest;          /* of the path, behind it */
+    llm_request_t                facts;
+    ngx_str_t                    body;          /* memory, or mapped */
+    ngx_str_t                    model;         /* the client's, or the route's */
+    u_char                       model_mem[256];
+    llm_need_t                   need;
+    ngx_http_llm_route_t        *route;
+    ngx_str_t                    raw_audio;     /* file extension of a raw body */
+    ngx_str_t                    system;        /* rendered prompts, escaped */
+    ngx_str_t                    user;
+
+    /* the loop */
+    ngx_uint_t                   current;       /* index of the target */
+    uint64_t                     skipped;       /* targets that cannot serve it */
+    llm_tried_t                  tried;
+    ngx_uint_t                   retried;       /* on this target */
+    ngx_uint_t                   rotated;
+    ngx_uint_t                   sends;
+    ngx_uint_t                   fallbacks;
+    ngx_msec_t                   started;
+    ngx_msec_t                   ready;         /* the body was read */
+    ngx_msec_t                   deadline;      /* ngx_current_msec */
+    ngx_event_t                  timer;         /* total, backoff, queue */
+    ngx_event_t                  end;           /* posted: an attempt ended */
+    ngx_event_t                  wake;          /* posted: a slot may be free */
+    ngx_msec_t                   queued;        /* since when; 0: not queued */
+    ngx_http_llm_waiter_t        waiter;
+    ngx_connection_t             park;
+    ngx_event_t                  park_read;
+    ngx_event_t                  park_write;
+    ngx_http_upstream_conf_t     conf;
+    ngx_http_upstream_srv_conf_t uscf;
+    u_char                      *buffer;        /* of every attempt */
+    ngx_http_llm_send_t         *send;          /* the current attempt */
+
+    /* the last refusal, for the client */
+    llm_class_t                  class;
+    llm_code_t                   code;
+    ngx_str_t                    message;
+    ngx_str_t                    refusal_body;  /* may pass unchanged */
+    ngx_uint_t                   refusal_status;
+    llm_msec_t                   wait;          /* Retry-After outwards, ms */
+
+    /* the answer */
+    ngx_http_llm_events_t        events;
+    llm_usage_t                  usage;
+    uint64_t                     cost;          /* nano-dollars */
+    ngx_http_llm_target_t       *served;        /* by whom */
+    ngx_str_t                    key_name;
+    ngx_msec_t                   first_at;      /* first content to the client */
+    ngx_msec_t                   waited;        /* for providers, to the commit */
+    ngx_uint_t                   malformed;     /* events dropped */
+
+    unsigned                     hide_usage:1;  /* we asked for it */
+    unsigned                     analyze:1;
+    unsigned                     transcribe:1;
+    unsigned                     passthrough:1;
+    unsigned                     committed:1;
+    unsigned                     settled:1;
+    unsigned                     repaired:1;
+    unsigned                     no_cache:1;    /* a stale connection was met */
+    unsigned                     until_deadline:1;  /* what the timer is for */
+    unsigned                     deadline_hit:1;
+    unsigned                     own_answer:1;  /* the body is JSON of ours */
+};
+
+
+#define ngx_http_llm_get_ctx(r)                                               \
+    ((ngx_http_llm_ctx_t *) ngx_http_get_module_ctx(r,                        \
+                                                 ngx_http_llm_gateway_module))
+
+
+static ngx_inline llm_str_t
+ngx_http_llm_view(ngx_str_t *s)
+{
+    return (llm_str_t) { s->len, s->data };
+}
+
+
+/* models.c: the answer of GET …/models. */
+ngx_int_t ngx_http_llm_send_models(ngx_http_llm_ctx_t *ctx);
+
+/* attempt.c: starts the loop; called again whenever an attempt is over. */
+void ngx_http_llm_attempt_start(ngx_http_llm_ctx_t *ctx);
+void ngx_http_llm_attempt_over(ngx_http_llm_ctx_t *ctx);
+/* Milliseconds from the request's start to its first content that were spent
+ * neither on a provider nor on the client's body. */
+uint64_t ngx_http_llm_overhead(ngx_http_llm_ctx_t *ctx);
+/* The one settlement of a request, whatever ended it.  Safe to call twice. */
+void ngx_http_llm_settle(ngx_http_llm_ctx_t *ctx, llm_class_t class);
+
+/* upstream.c: runs one send on a fresh upstream; its end posts ctx->end. */
+void ngx_http_llm_upstream_start(ngx_http_llm_ctx_t *ctx);
+/* Leaves the current upstream; from posted events and timers only. */
+void ngx_http_llm_upstream_leave(ngx_http_llm_ctx_t *ctx);
+
+/* compose.c: the bytes of this attempt's request, head and body. */
+ngx_int_t ngx_http_llm_request_chain(ngx_http_llm_ctx_t *ctx,
+    ngx_chain_t **chain);
+void ngx_http_llm_target_model(ngx_http_llm_ctx_t *ctx,
+    ngx_http_llm_target_t *target, ngx_str_t *model);
+
+/* answer.c: u->process_header of every attempt. */
+ngx_int_t ngx_http_llm_process_header(ngx_http_request_t *r);
+/* A body without length ended with the connection: was it whole? */
+ngx_uint_t ngx_http_llm_answer_eof(ngx_http_llm_ctx_t *ctx);
+/* Reads a collected answer or a drained refusal into send->outcome. */
+void ngx_http_llm_answer_classify(ngx_http_llm_ctx_t *ctx);
+
+/* stream.c: decodes the framing of b and hands the bytes to the reader of the
+ * current answer mode.  NGX_AGAIN, NGX_DONE (the body is whole), NGX_ERROR. */
+ngx_int_t ngx_http_llm_frame(ngx_http_llm_ctx_t *ctx, ngx_buf_t *b);
+void ngx_http_llm_events_init(ngx_http_llm_ctx_t *ctx);
+ngx_int_t ngx_http_llm_input_filter_init(void *data);
+ngx_int_t ngx_http_llm_input_filter(void *data, ssize_t bytes);
+/* The committed stream is over: terminator or error event, then settlement. */
+void ngx_http_llm_stream_end(ngx_http_llm_ctx_t *ctx, ngx_int_t rc);
+
+/* respond.c */
+ngx_int_t ngx_http_llm_refuse(ngx_http_llm_ctx_t *ctx, llm_code_t code,
+    llm_str_t message);
+void ngx_http_llm_respond_failure(ngx_http_llm_ctx_t *ctx);
+void ngx_http_llm_respond_answer(ngx_http_llm_ctx_t *ctx);
+ngx_int_t ngx_http_llm_response_headers(ngx_http_llm_ctx_t *ctx);
+ngx_int_t ngx_http_llm_add_header(ngx_http_request_t *r, ngx_str_t *name,
+    ngx_str_t *value);
+ngx_int_t ngx_http_llm_send_body(ngx_http_llm_ctx_t *ctx, ngx_uint_t status,
+    ngx_str_t *type, ngx_buf_t *b);
+/* Whether a name may stand in a header: visible ASCII without spaces. */
+ngx_uint_t ngx_http_llm_is_token(ngx_str_t *s);
+
+/* analyze.c: /analyze builds its own request and unwraps the answer. */
+llm_code_t ngx_http_llm_analyze_facts(ngx_http_llm_ctx_t *ctx,
+    llm_str_t *message);
+ngx_int_t ngx_http_llm_analyze_body(ngx_http_llm_ctx_t *ctx, ngx_str_t *body);
+llm_class_t ngx_http_llm_analyze_answer(ngx_http_llm_ctx_t *ctx,
+    llm_answer_t *answer);
+
+#endif /* _NGX_HTTP_LLM_CTX_H_INCLUDED_ */

@@ -1,0 +1,594 @@
+/*
+ * From the client's bytes to a route: endpoint, body, facts, targets.
+ *
+ * The body is read whole before anything is decided, because a retry sends it
+ * again.  A body in a temporary file is mapped, never copied: the scan touches
+ * its pages once, the attempts send spans of the file.
+ */
+
+#include "ngx_http_llm_ctx.h"
+
+#include <sys/mman.h>
+#include <openssl/rand.h>
+
+
+#define NGX_HTTP_LLM_RANDOM_POOL  512
+
+
+static ngx_http_llm_ctx_t *ngx_http_llm_create_ctx(ngx_http_request_t *r);
+static ngx_int_t ngx_http_llm_request_id(ngx_http_llm_ctx_t *ctx);
+static llm_code_t ngx_http_llm_find_endpoint(ngx_http_llm_ctx_t *ctx);
+static llm_code_t ngx_http_llm_check_headers(ngx_http_llm_ctx_t *ctx);
+static void ngx_http_llm_body_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_llm_view_body(ngx_http_llm_ctx_t *ctx);
+static ngx_int_t ngx_http_llm_map_body(ngx_http_llm_ctx_t *ctx,
+    ngx_temp_file_t *tf);
+static void ngx_http_llm_unmap_body(void *data);
+static llm_code_t ngx_http_llm_read_facts(ngx_http_llm_ctx_t *ctx,
+    llm_str_t *message);
+static llm_code_t ngx_http_llm_read_audio(ngx_http_llm_ctx_t *ctx,
+    llm_str_t *message);
+static llm_code_t ngx_http_llm_find_route(ngx_http_llm_ctx_t *ctx);
+static llm_code_t ngx_http_llm_check_targets(ngx_http_llm_ctx_t *ctx,
+    llm_str_t *message);
+
+
+ngx_int_t
+ngx_http_llm_handler(ngx_http_request_t *r)
+{
+    ngx_int_t            rc;
+    llm_code_t           code;
+    ngx_http_llm_ctx_t  *ctx;
+
+    if (r != r->main) {
+        /* a subrequest has no body of its own to send anywhere */
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ctx = ngx_http_llm_create_ctx(r);
+    if (ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    code = ngx_http_llm_find_endpoint(ctx);
+
+    if (code == LLM_CODE_NONE) {
+        code = ngx_http_llm_check_headers(ctx);
+    }
+
+    if (code != LLM_CODE_NONE) {
+        rc = ngx_http_discard_request_body(r);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+
+        return ngx_http_llm_refuse(ctx, code, LLM_NOSTR);
+    }
+
+    r->request_body_in_single_buf = 1;
+    r->request_body_file_log_level = NGX_LOG_INFO;
+
+    rc = ngx_http_read_client_request_body(r, ngx_http_llm_body_handler);
+
+    if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
+        return rc;
+    }
+
+    return NGX_DONE;
+}
+
+
+static ngx_http_llm_ctx_t *
+ngx_http_llm_create_ctx(ngx_http_request_t *r)
+{
+    ngx_http_llm_ctx_t  *ctx;
+
+    ctx = ngx_pcalloc(r->pool, sizeof(ngx_http_llm_ctx_t));
+    if (ctx == NULL) {
+        return NULL;
+    }
+
+    ctx->request = r;
+    ctx->lmcf = ngx_http_get_module_main_conf(r, ngx_http_llm_gateway_module);
+    ctx->llcf = ngx_http_get_module_loc_conf(r, ngx_http_llm_gateway_module);
+    ctx->started = ngx_current_msec;
+    ctx->cost = LLM_UNKNOWN;
+    ctx->wait = LLM_NEVER;
+    llm_usage_init(&ctx->usage);
+
+    if (ngx_http_llm_request_id(ctx) != NGX_OK) {
+        return NULL;
+    }
+
+    ngx_http_set_ctx(r, ctx, ngx_http_llm_gateway_module);
+
+    return ctx;
+}
+
+
+/*
+ * 128 random bits a request, drawn from the system in batches: the id is what
+ * feedback is accepted for, so it must not be guessable.
+ */
+
+static ngx_int_t
+ngx_http_llm_request_id(ngx_http_llm_ctx_t *ctx)
+{
+    static u_char      pool[NGX_HTTP_LLM_RANDOM_POOL];
+    static ngx_uint_t  left;
+
+    if (left == 0) {
+
+        if (RAND_bytes(pool, sizeof(pool)) != 1) {
+            ngx_log_error(NGX_LOG_CRIT, ctx->request->connection->log, 0,
+                          "RAND_bytes() failed");
+            return NGX_ERROR;
+        }
+
+        left = sizeof(pool);
+    }
+
+    left -= 16;
+    ngx_hex_dump(ctx->id, pool + left, 16);
+
+    return NGX_OK;
+}
+
+
+static llm_code_t
+ngx_http_llm_find_endpoint(ngx_http_llm_ctx_t *ctx)
+{
+    llm_str_t            rest;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+    ctx->analyze = (ctx->llcf->prompt != NULL);
+    ctx->transcribe = (ctx->llcf->transcribe != NULL);
+
+    if (ctx->analyze) {
+        ctx->endpoint = LLM_EP_CHAT;
+        return LLM_CODE_NONE;
+    }
+
+    if (ctx->transcribe) {
+        ctx->endpoint = LLM_EP_TRANSCRIPTIONS;
+        return LLM_CODE_NONE;
+    }
+
+    if (ctx->llcf->endpoint != LLM_EP_UNKNOWN) {
+        ctx->endpoint = ctx->llcf->endpoint;
+        ctx->passthrough = (ctx->endpoint == LLM_EP_PASSTHROUGH);
+        return LLM_CODE_NONE;
+    }
+
+    if (llm_endpoint_find(ngx_http_llm_view(&r->uri), &ctx->endpoint, &rest)
+        != LLM_OK)
+    {
+        return LLM_CODE_CALLER_UNKNOWN_ENDPOINT;
+    }
+
+    ctx->rest.len = rest.len;
+    ctx->rest.data = (u_char *) rest.data;
+
+    return LLM_CODE_NONE;
+}
+
+
+/* What can be refused before a byte of the body is read. */
+
+static llm_code_t
+ngx_http_llm_check_headers(ngx_http_llm_ctx_t *ctx)
+{
+    ngx_str_t           *name;
+    ngx_uint_t           i;
+    ngx_list_part_t     *part;
+    ngx_table_elt_t     *h;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    if (ctx->passthrough) {
+        return LLM_CODE_NONE;
+    }
+
+    switch (llm_endpoint_info(ctx->endpoint)->body) {
+
+    case LLM_BODY_NONE:
+        if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD|NGX_HTTP_DELETE))) {
+            return LLM_CODE_CALLER_METHOD;
+        }
+
+        break;
+
+    case LLM_BODY_ANY:
+        break;
+
+    default:
+
+        /* "/responses/ID" and its like are read, cancelled or deleted */
+
+        if (r->method != NGX_HTTP_POST && ctx->rest.len == 0) {
+            return LLM_CODE_CALLER_METHOD;
+        }
+    }
+
+    part = &r->headers_in.headers.part;
+    h = part->elts;
+
+    for (i = 0; /* void */; i++) {
+
+        if (i >= part->nelts) {
+            if (part->next == NULL) {
+                break;
+            }
+
+            part = part->next;
+            h = part->elts;
+            i = 0;
+        }
+
+        name = &h[i].key;
+
+        if (name->len == sizeof("Content-Encoding") - 1
+            && ngx_strcasecmp(name->data, (u_char *) "Content-Encoding") == 0
+            && !(h[i].value.len == 8
+                 && ngx_strncasecmp(h[i].value.data, (u_char *) "identity", 8)
+                    == 0))
+        {
+            return LLM_CODE_CALLER_ENCODING;
+        }
+    }
+
+    return LLM_CODE_NONE;
+}
+
+
+static void
+ngx_http_llm_body_handler(ngx_http_request_t *r)
+{
+    llm_str_t            message;
+    llm_code_t           code;
+    ngx_http_llm_ctx_t  *ctx;
+
+    ctx = ngx_http_llm_get_ctx(r);
+
+    /* an attempt must not find the file closed by the one before it */
+    r->preserve_body = 1;
+
+    message = LLM_NOSTR;
+
+    if (ngx_http_llm_view_body(ctx) != NGX_OK) {
+        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+
+    code = ngx_http_llm_read_facts(ctx, &message);
+
+    if (code == LLM_CODE_NONE
+        && ctx->endpoint == LLM_EP_MODELS
+        && !ctx->llcf->provider_pass)
+    {
+        ngx_http_finalize_request(r, ngx_http_llm_send_models(ctx));
+        return;
+    }
+
+    if (code == LLM_CODE_NONE) {
+        code = ngx_http_llm_find_route(ctx);
+    }
+
+    if (code == LLM_CODE_NONE) {
+        code = ngx_http_llm_check_targets(ctx, &message);
+    }
+
+    if (code != LLM_CODE_NONE) {
+        ngx_http_finalize_request(r, ngx_http_llm_refuse(ctx, code, message));
+        return;
+    }
+
+    llm_request_need(&ctx->facts, &ctx->need);
+
+    ngx_http_llm_attempt_start(ctx);
+}
+
+
+/* Sees the whole body as one piece of memory. */
+
+static ngx_int_t
+ngx_http_llm_view_body(ngx_http_llm_ctx_t *ctx)
+{
+    u_char                   *p;
+    size_t                    len;
+    ngx_chain_t              *cl;
+    ngx_http_request_body_t  *rb;
+
+    rb = ctx->request->request_body;
+
+    if (rb == NULL || rb->bufs == NULL) {
+        return NGX_OK;
+    }
+
+    if (rb->temp_file) {
+        return ngx_http_llm_map_body(ctx, rb->temp_file);
+    }
+
+    if (rb->bufs->next == NULL) {
+        ctx->body.data = rb->bufs->buf->pos;
+        ctx->body.len = rb->bufs->buf->last - rb->bufs->buf->pos;
+        return NGX_OK;
+    }
+
+    len = 0;
+
+    for (cl = rb->bufs; cl; cl = cl->next) {
+        len += ngx_buf_size(cl->buf);
+    }
+
+    p = ngx_pnalloc(ctx->request->pool, len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    ctx->body.data = p;
+    ctx->body.len = len;
+
+    for (cl = rb->bufs; cl; cl = cl->next) {
+        p = ngx_cpymem(p, cl->buf->pos, ngx_buf_size(cl->buf));
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_llm_map_body(ngx_http_llm_ctx_t *ctx, ngx_temp_file_t *tf)
+{
+    void                *addr;
+    size_t               len;
+    ngx_str_t           *body;
+    ngx_pool_cleanup_t  *cln;
+
+    len = (size_t) tf->file.offset;
+
+    cln = ngx_pool_cleanup_add(ctx->request->pool, sizeof(ngx_str_t));
+    if (cln == NULL) {
+        return NGX_ERROR;
+    }
+
+    addr = mmap(NULL, len, PROT_READ, MAP_PRIVATE, tf->file.fd, 0);
+
+    if (addr == MAP_FAILED) {
+        ngx_log_error(NGX_LOG_CRIT, ctx->request->connection->log, ngx_errno,
+                      "mmap(%uz) of the request body failed", len);
+        return NGX_ERROR;
+    }
+
+    body = cln->data;
+    body->data = addr;
+    body->len = len;
+    cln->handler = ngx_http_llm_unmap_body;
+
+    ctx->body = *body;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_llm_unmap_body(void *data)
+{
+    ngx_str_t  *body = data;
+
+    (void) munmap(body->data, body->len);
+}
+
+
+static llm_code_t
+ngx_http_llm_read_facts(ngx_http_llm_ctx_t *ctx, llm_str_t *message)
+{
+    llm_buf_t            mem;
+    llm_body_t           kind;
+    llm_code_t           code;
+    llm_part_t          *part;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+    code = LLM_CODE_NONE;
+
+    ctx->facts.endpoint = ctx->endpoint;
+    ctx->facts.body = ngx_http_llm_view(&ctx->body);
+
+    if (ctx->analyze) {
+        return ngx_http_llm_analyze_facts(ctx, message);
+    }
+
+    kind = llm_endpoint_info(ctx->endpoint)->body;
+
+    if (kind == LLM_BODY_NONE || kind == LLM_BODY_ANY
+        || r->method != NGX_HTTP_POST)
+    {
+        ctx->facts.need = llm_endpoint_info(ctx->endpoint)->can;
+        return LLM_CODE_NONE;
+    }
+
+    if (kind == LLM_BODY_JSON) {
+        llm_buf_init(&mem, ctx->model_mem, sizeof(ctx->model_mem));
+
+        (void) llm_request_json(&ctx->facts, ctx->endpoint,
+                                ngx_http_llm_view(&ctx->body), &mem, &code,
+                                message);
+
+    } else {
+
+        if (r->headers_in.content_type == NULL) {
+            return LLM_CODE_CALLER_MEDIA_TYPE;
+        }
+
+        if (ctx->transcribe
+            && ngx_strncasecmp(r->headers_in.content_type->value.data,
+                               (u_char *) "multipart/", 10)
+               != 0)
+        {
+            return ngx_http_llm_read_audio(ctx, message);
+        }
+
+        part = ngx_palloc(r->pool, LLM_MULTIPART_MAX * sizeof(llm_part_t));
+        if (part == NULL) {
+            return LLM_CODE_GATEWAY_ERROR;
+        }
+
+        (void) llm_request_multipart(&ctx->facts, ctx->endpoint,
+                               ngx_http_llm_view(&ctx->body),
+                               ngx_http_llm_view(
+                                         &r->headers_in.content_type->value),
+                               part, &code, message);
+    }
+
+    ctx->model.len = ctx->facts.model.len;
+    ctx->model.data = (u_char *) ctx->facts.model.data;
+
+    return code;
+}
+
+
+/* /transcribe also takes the audio itself as the body. */
+
+static llm_code_t
+ngx_http_llm_read_audio(ngx_http_llm_ctx_t *ctx, llm_str_t *message)
+{
+    llm_str_t   type, head, extension;
+    ngx_str_t  *value;
+
+    value = &ctx->request->headers_in.content_type->value;
+    type = ngx_http_llm_view(value);
+
+    extension = llm_audio_extension(type);
+
+    head = ngx_http_llm_view(&ctx->body);
+    head.len = ngx_min(head.len, 64);
+
+    if (llm_audio_sniff(head).len) {
+        extension = llm_audio_sniff(head);
+    }
+
+    if (extension.len == 0) {
+        *message = LLM_STR("send multipart/form-data, or the audio itself "
+                           "with an audio content type");
+        return LLM_CODE_CALLER_MEDIA_TYPE;
+    }
+
+    if (ctx->body.len == 0) {
+        return LLM_CODE_CALLER_EMPTY_AUDIO;
+    }
+
+    ctx->raw_audio.len = extension.len;
+    ctx->raw_audio.data = (u_char *) extension.data;
+
+    ctx->facts.kind = LLM_BODY_ANY;
+    ctx->facts.need = LLM_CAN_TRANSCRIBE;
+    ctx->facts.audio_ms = llm_audio_estimate(head, ctx->body.len);
+
+    return LLM_CODE_NONE;
+}
+
+
+/*
+ * What llm_pass leads to.  A variable finds models and routes only: providers
+ * and anything internal stay out of a client's reach.
+ */
+
+static llm_code_t
+ngx_http_llm_find_route(ngx_http_llm_ctx_t *ctx)
+{
+    ngx_str_t             value;
+    ngx_http_llm_name_t  *name;
+
+    if (ctx->llcf->pass == NULL) {
+        ctx->route = ctx->llcf->route;
+        return LLM_CODE_NONE;
+    }
+
+    if (ngx_http_complex_value(ctx->request, ctx->llcf->pass, &value)
+        != NGX_OK)
+    {
+        return LLM_CODE_GATEWAY_ERROR;
+    }
+
+    if (value.len == 0) {
+        return LLM_CODE_CALLER_MODEL_MISSING;
+    }
+
+    name = ngx_http_llm_find_name(ctx->lmcf, value.data, value.len);
+
+    if (name == NULL || name->internal || name->kind == NGX_HTTP_LLM_PROVIDER) {
+        return LLM_CODE_CALLER_MODEL_NOT_FOUND;
+    }
+
+    ctx->route = name->route;
+
+    return LLM_CODE_NONE;
+}
+
+
+/*
+ * Marks the targets that cannot serve this request: declared capabilities, and
+ * providers that are off.  A request that no target can serve is refused here.
+ */
+
+static llm_code_t
+ngx_http_llm_check_targets(ngx_http_llm_ctx_t *ctx, llm_str_t *message)
+{
+    u_char                 *p;
+    unsigned                lacks;
+    llm_str_t               word;
+    ngx_uint_t              i, able, off;
+    ngx_http_llm_target_t  *t;
+
+    able = 0;
+    off = 0;
+    lacks = 0;
+
+    for (i = 0; i < ctx->route->ntargets; i++) {
+        t = &ctx->route->targets[i];
+
+        if (t->provider->off || (t->model && t->model->off)) {
+            ctx->skipped |= (uint64_t) 1 << i;
+            off++;
+            continue;
+        }
+
+        if (t->model && t->model->can_set
+            && (ctx->facts.need & ~t->model->can))
+        {
+            lacks |= ctx->facts.need & ~(unsigned) t->model->can;
+            ctx->skipped |= (uint64_t) 1 << i;
+            continue;
+        }
+
+        able++;
+    }
+
+    if (able) {
+        return LLM_CODE_NONE;
+    }
+
+    if (lacks == 0) {
+        return LLM_CODE_GATEWAY_NO_TARGET;
+    }
+
+    word = llm_can_name(lacks);
+
+    p = ngx_pnalloc(ctx->request->pool,
+                    sizeof("no model behind this name can ") + word.len);
+    if (p == NULL) {
+        return LLM_CODE_GATEWAY_ERROR;
+    }
+
+    message->data = p;
+    p = ngx_cpymem(p, "no model behind this name can ",
+                   sizeof("no model behind this name can ") - 1);
+    p = ngx_cpymem(p, word.data, word.len);
+    message->len = p - message->data;
+
+    return LLM_CODE_CALLER_UNSUPPORTED;
+}

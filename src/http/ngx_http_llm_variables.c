@@ -1,0 +1,308 @@
+/*
+ * The $llm_… variables: what happened to a request, for logs, maps and others.
+ *
+ * Empty where the request did not get that far, "-" never.  Values the client
+ * chose are given as they are, so log formats should escape them (json).
+ */
+
+#include "ngx_http_llm_ctx.h"
+
+
+typedef enum {
+    NGX_HTTP_LLM_V_MODEL = 0,
+    NGX_HTTP_LLM_V_SPLIT,
+    NGX_HTTP_LLM_V_VARIANT,
+    NGX_HTTP_LLM_V_ROUTE,
+    NGX_HTTP_LLM_V_PROVIDER,
+    NGX_HTTP_LLM_V_TARGET_MODEL,
+    NGX_HTTP_LLM_V_KEY,
+    NGX_HTTP_LLM_V_STATUS_CLASS,
+    NGX_HTTP_LLM_V_ERROR,
+    NGX_HTTP_LLM_V_TRACE_ID,
+    NGX_HTTP_LLM_V_ATTEMPTS,
+    NGX_HTTP_LLM_V_FALLBACKS,
+    NGX_HTTP_LLM_V_INPUT_TOKENS,
+    NGX_HTTP_LLM_V_CACHED_TOKENS,
+    NGX_HTTP_LLM_V_OUTPUT_TOKENS,
+    NGX_HTTP_LLM_V_REASONING_TOKENS,
+    NGX_HTTP_LLM_V_AUDIO_SECONDS,
+    NGX_HTTP_LLM_V_COST,
+    NGX_HTTP_LLM_V_TTFT,
+    NGX_HTTP_LLM_V_OVERHEAD,
+    NGX_HTTP_LLM_V_REPAIRED,
+    NGX_HTTP_LLM_V_DROPPED_EVENTS,
+    NGX_HTTP_LLM_V_NONE
+} ngx_http_llm_variable_e;
+
+
+static ngx_int_t ngx_http_llm_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_llm_text(ngx_http_llm_ctx_t *ctx, uintptr_t data,
+    ngx_str_t *s);
+static ngx_int_t ngx_http_llm_number(ngx_http_llm_ctx_t *ctx, uintptr_t data,
+    uint64_t *n);
+static ngx_int_t ngx_http_llm_decimal(ngx_http_llm_ctx_t *ctx, uintptr_t data,
+    llm_buf_t *b);
+
+
+static ngx_http_variable_t  ngx_http_llm_vars[] = {
+
+#define ngx_http_llm_var(name, id)                                            \
+    { ngx_string(name), NULL, ngx_http_llm_variable, id,                      \
+      NGX_HTTP_VAR_NOCACHEABLE, 0 }
+
+    ngx_http_llm_var("llm_model", NGX_HTTP_LLM_V_MODEL),
+    ngx_http_llm_var("llm_split", NGX_HTTP_LLM_V_SPLIT),
+    ngx_http_llm_var("llm_variant", NGX_HTTP_LLM_V_VARIANT),
+    ngx_http_llm_var("llm_route", NGX_HTTP_LLM_V_ROUTE),
+    ngx_http_llm_var("llm_provider", NGX_HTTP_LLM_V_PROVIDER),
+    ngx_http_llm_var("llm_target_model", NGX_HTTP_LLM_V_TARGET_MODEL),
+    ngx_http_llm_var("llm_key", NGX_HTTP_LLM_V_KEY),
+    ngx_http_llm_var("llm_attempts", NGX_HTTP_LLM_V_ATTEMPTS),
+    ngx_http_llm_var("llm_fallbacks", NGX_HTTP_LLM_V_FALLBACKS),
+    ngx_http_llm_var("llm_status_class", NGX_HTTP_LLM_V_STATUS_CLASS),
+    ngx_http_llm_var("llm_error", NGX_HTTP_LLM_V_ERROR),
+    ngx_http_llm_var("llm_input_tokens", NGX_HTTP_LLM_V_INPUT_TOKENS),
+    ngx_http_llm_var("llm_cached_tokens", NGX_HTTP_LLM_V_CACHED_TOKENS),
+    ngx_http_llm_var("llm_output_tokens", NGX_HTTP_LLM_V_OUTPUT_TOKENS),
+    ngx_http_llm_var("llm_reasoning_tokens", NGX_HTTP_LLM_V_REASONING_TOKENS),
+    ngx_http_llm_var("llm_audio_seconds", NGX_HTTP_LLM_V_AUDIO_SECONDS),
+    ngx_http_llm_var("llm_cost", NGX_HTTP_LLM_V_COST),
+    ngx_http_llm_var("llm_ttft", NGX_HTTP_LLM_V_TTFT),
+    ngx_http_llm_var("llm_overhead", NGX_HTTP_LLM_V_OVERHEAD),
+    ngx_http_llm_var("llm_repaired", NGX_HTTP_LLM_V_REPAIRED),
+    ngx_http_llm_var("llm_dropped_events", NGX_HTTP_LLM_V_DROPPED_EVENTS),
+    ngx_http_llm_var("llm_client", NGX_HTTP_LLM_V_NONE),
+    ngx_http_llm_var("llm_org", NGX_HTTP_LLM_V_NONE),
+    ngx_http_llm_var("llm_cache", NGX_HTTP_LLM_V_NONE),
+    ngx_http_llm_var("llm_trace_id", NGX_HTTP_LLM_V_TRACE_ID),
+
+    ngx_http_null_variable
+};
+
+
+ngx_int_t
+ngx_http_llm_add_variables(ngx_conf_t *cf)
+{
+    ngx_http_variable_t  *var, *v;
+
+    for (v = ngx_http_llm_vars; v->name.len; v++) {
+
+        var = ngx_http_add_variable(cf, &v->name, v->flags);
+        if (var == NULL) {
+            return NGX_ERROR;
+        }
+
+        var->get_handler = v->get_handler;
+        var->data = v->data;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_llm_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
+    uintptr_t data)
+{
+    uint64_t             n;
+    llm_buf_t            b;
+    ngx_str_t            s;
+    ngx_http_llm_ctx_t  *ctx;
+
+    ctx = ngx_http_llm_get_ctx(r->main);
+
+    v->valid = 1;
+    v->no_cacheable = 0;
+    v->not_found = 0;
+
+    if (ctx == NULL) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+
+    ngx_str_null(&s);
+
+    if (ngx_http_llm_text(ctx, data, &s) != NGX_OK) {
+
+        s.data = ngx_pnalloc(r->pool, 48);
+        if (s.data == NULL) {
+            return NGX_ERROR;
+        }
+
+        llm_buf_init(&b, s.data, 48);
+
+        if (ngx_http_llm_number(ctx, data, &n) == NGX_OK) {
+
+            if (n != LLM_UNKNOWN) {
+                llm_json_put_uint(&b, n);
+            }
+
+        } else if (ngx_http_llm_decimal(ctx, data, &b) != NGX_OK) {
+            v->not_found = 1;
+            return NGX_OK;
+        }
+
+        s.len = b.pos - b.start;
+    }
+
+    v->data = s.data;
+    v->len = s.len;
+    v->not_found = (s.len == 0);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_llm_text(ngx_http_llm_ctx_t *ctx, uintptr_t data, ngx_str_t *s)
+{
+    llm_str_t               name;
+    ngx_http_llm_target_t  *target;
+
+    target = ctx->send ? ctx->send->target : NULL;
+    name = LLM_NOSTR;
+
+    switch (data) {
+
+    case NGX_HTTP_LLM_V_MODEL:
+        *s = ctx->model;
+        return NGX_OK;
+
+    case NGX_HTTP_LLM_V_ROUTE:
+        if (ctx->route) {
+            *s = ctx->route->name;
+        }
+        return NGX_OK;
+
+    case NGX_HTTP_LLM_V_PROVIDER:
+        if (target) {
+            *s = target->provider->name;
+        }
+        return NGX_OK;
+
+    case NGX_HTTP_LLM_V_TARGET_MODEL:
+        if (target) {
+            ngx_http_llm_target_model(ctx, target, s);
+        }
+        return NGX_OK;
+
+    case NGX_HTTP_LLM_V_KEY:
+        *s = ctx->key_name;
+        return NGX_OK;
+
+    case NGX_HTTP_LLM_V_STATUS_CLASS:
+        if (ctx->settled) {
+            name = llm_class_name(ctx->class);
+        }
+        break;
+
+    case NGX_HTTP_LLM_V_ERROR:
+        if (ctx->code != LLM_CODE_NONE) {
+            name = llm_code_info(ctx->code)->name;
+        }
+        break;
+
+    case NGX_HTTP_LLM_V_TRACE_ID:
+        s->data = ctx->id;
+        s->len = sizeof(ctx->id);
+        return NGX_OK;
+
+    case NGX_HTTP_LLM_V_SPLIT:
+    case NGX_HTTP_LLM_V_VARIANT:
+    case NGX_HTTP_LLM_V_NONE:
+        return NGX_OK;
+
+    default:
+        return NGX_DECLINED;
+    }
+
+    s->data = (u_char *) name.data;
+    s->len = name.len;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_llm_number(ngx_http_llm_ctx_t *ctx, uintptr_t data, uint64_t *n)
+{
+    switch (data) {
+
+    case NGX_HTTP_LLM_V_ATTEMPTS:
+        *n = ctx->sends;
+        return NGX_OK;
+
+    case NGX_HTTP_LLM_V_FALLBACKS:
+        *n = ctx->fallbacks;
+        return NGX_OK;
+
+    case NGX_HTTP_LLM_V_INPUT_TOKENS:
+        *n = ctx->usage.input;
+        return NGX_OK;
+
+    case NGX_HTTP_LLM_V_CACHED_TOKENS:
+        *n = ctx->usage.cached;
+        return NGX_OK;
+
+    case NGX_HTTP_LLM_V_OUTPUT_TOKENS:
+        *n = ctx->usage.output;
+        return NGX_OK;
+
+    case NGX_HTTP_LLM_V_REASONING_TOKENS:
+        *n = ctx->usage.reasoning;
+        return NGX_OK;
+
+    case NGX_HTTP_LLM_V_REPAIRED:
+        *n = ctx->repaired ? 1 : LLM_UNKNOWN;
+        return NGX_OK;
+
+    case NGX_HTTP_LLM_V_DROPPED_EVENTS:
+        *n = ctx->malformed ? ctx->malformed : LLM_UNKNOWN;
+        return NGX_OK;
+
+    default:
+        return NGX_DECLINED;
+    }
+}
+
+
+/* Seconds with three digits, dollars with as many as it takes. */
+
+static ngx_int_t
+ngx_http_llm_decimal(ngx_http_llm_ctx_t *ctx, uintptr_t data, llm_buf_t *b)
+{
+    uint64_t  ms;
+
+    switch (data) {
+
+    case NGX_HTTP_LLM_V_COST:
+        if (ctx->cost != LLM_UNKNOWN) {
+            llm_price_put(b, ctx->cost);
+        }
+        return NGX_OK;
+
+    case NGX_HTTP_LLM_V_AUDIO_SECONDS:
+        ms = ctx->usage.audio_ms;
+        break;
+
+    case NGX_HTTP_LLM_V_TTFT:
+        ms = ctx->first_at ? ctx->first_at - ctx->started : LLM_UNKNOWN;
+        break;
+
+    case NGX_HTTP_LLM_V_OVERHEAD:
+        ms = ctx->first_at && ctx->send
+             ? ngx_http_llm_overhead(ctx) : LLM_UNKNOWN;
+        break;
+
+    default:
+        return NGX_DECLINED;
+    }
+
+    if (ms != LLM_UNKNOWN) {
+        b->pos = ngx_snprintf(b->pos, b->end - b->pos, "%uL.%03uL",
+                              ms / 1000, ms % 1000);
+    }
+
+    return NGX_OK;
+}
