@@ -2,8 +2,8 @@
  * Validation: does a value satisfy a compiled schema?
  *
  * The value comes from a model and may be anything, so the work is bounded: by
- * steps, by depth, and by the limits of the pattern matcher.  A value that costs
- * more than that is refused, never waved through.
+ * steps, by depth, and by the limits of the pattern matcher.  A value that
+ * costs more than that is refused, never waved through.
  */
 
 #include "llm_schema_node.h"

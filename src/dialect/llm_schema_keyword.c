@@ -1,8 +1,8 @@
 /*
  * The keywords of a JSON Schema, one small function each.
  *
- * A keyword we do not check must not look as if we did: what is not in the table
- * at the end is refused by name.
+ * A keyword we do not check must not look as if we did: what is not in the
+ * table at the end is refused by name.
  */
 
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 #include "llm_schema_node.h"
 
 #define LLM_SCHEMA_COUNT_MAX  1e15
-#define LLM_SCHEMA_PROPS_MAX  4096
+#define LLM_SCHEMA_PROPS_MAX  1024
 
 typedef struct {
     llm_compile_t     *c;

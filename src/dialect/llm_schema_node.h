@@ -21,6 +21,7 @@
 #define LLM_T_NUMBER   0x10
 #define LLM_T_BOOLEAN  0x20
 #define LLM_T_NULL     0x40
+#define LLM_T_ANY      0x7f
 
 /* Bits of llm_node_t.has */
 #define LLM_HAS_MINIMUM     0x01
