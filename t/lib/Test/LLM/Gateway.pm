@@ -307,9 +307,10 @@ sub _reap {
 }
 
 
-# process ids of the workers, oldest first
+# process ids of the workers that take requests, oldest first; with a true
+# argument also of those that only finish what they have
 sub workers {
-    my ($self) = @_;
+    my ($self, $all) = @_;
     my $pid = $self->{pid} or return;
     open my $fh, '<', "/proc/$pid/task/$pid/children" or return;
     my @pids = split ' ', readline($fh) // '';
@@ -318,7 +319,7 @@ sub workers {
         if (open my $c, '<', "/proc/$_/cmdline") {
             $cmd = readline($c) // '';
         }
-        $cmd =~ /worker process/;
+        $cmd =~ /worker process/ && ($all || $cmd !~ /shutting down/);
     } @pids;
 }
 
@@ -343,8 +344,9 @@ sub reload {
             $result = 0;
             return 1;
         }
-        my @fresh = grep { !$old{$_} } $self->workers;
-        return unless @fresh >= ($self->{workers} || 1);
+        my @now = $self->workers;
+        return if grep { $old{$_} } @now;       # they might take a request yet
+        return if @now < ($self->{workers} || 1);
         $result = 1;
         return $self->_ready;
     }, 20) or die "reload: no new workers\n";
@@ -366,8 +368,7 @@ sub _end_with {
     kill $signal, $self->{pid};
     return 1 if wait_for(sub { $self->_reap }, $timeout || 10);
 
-    my @workers = $self->workers;
-    kill 'KILL', $self->{pid}, @workers;
+    kill 'KILL', $self->{pid}, $self->workers(1);
     wait_for(sub { $self->_reap }, 5);
     $self->{stuck} = "nginx did not end on $signal";
     return 0;
