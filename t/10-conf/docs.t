@@ -49,7 +49,24 @@ cmp_ok(scalar @commands, '>', 10, 'the command table was found');
 is_deeply(\@documented, \@commands,
     'docs/directives.md has the command table, in its order');
 
+my $module = slurp("$SRC/ngx_http_llm_gateway_module.c");
+my @where = (MAIN_CONF => 'http', SRV_CONF => 'server', LOC_CONF => 'location',
+             LIF_CONF => 'if in location', LMT_CONF => 'limit_except');
+
+sub contexts {
+    my ($flags) = @_;
+    my @in;
+    for (my $i = 0; $i < @where; $i += 2) {
+        push @in, $where[$i + 1] if $flags =~ /\bNGX_HTTP_$where[$i]\b/;
+    }
+    return join ', ', @in;
+}
+
 for my $name (@documented) {
+    my ($flags) = $module =~ /ngx_string\("$name"\),\s*(NGX_[^,]*),/;
+    my ($context) = $directives =~ /^### $name\n.*?^\*\*Context:\*\* ([^\n]*)$/ms;
+    is($context, contexts($flags // ''), "$name: context");
+
     my ($section) = $directives =~ /^### $name\n(.*?)(?=^### |\z)/ms;
     my ($index) = $directives =~ /\A(.*?)^---/ms;
     my @lacks = grep { $section !~ /^\*\*$_:\*\* \S/m }
