@@ -22,6 +22,7 @@
 
 
 typedef struct ngx_http_llm_route_s  ngx_http_llm_route_t;
+typedef struct ngx_http_llm_build_s  ngx_http_llm_build_t;
 
 
 /* ---- keys ---------------------------------------------------------------- */
@@ -168,6 +169,7 @@ typedef struct {
     size_t                       zone_size;
     ngx_uint_t                   has_resolver;
     time_t                       created;       /* of this configuration */
+    ngx_http_llm_build_t        *build;         /* while it is read; NULL */
 } ngx_http_llm_main_conf_t;
 
 

@@ -1,0 +1,700 @@
+
+/*
+ * The directives of a location: what it passes to, what it sends there, and
+ * how often it tries.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ngx_http_llm_conf.h"
+
+
+static ngx_int_t ngx_http_llm_pass_variable(ngx_conf_t *cf,
+    ngx_http_llm_loc_conf_t *llcf, ngx_str_t *value);
+static ngx_int_t ngx_http_llm_transcribe_field(ngx_conf_t *cf,
+    ngx_http_llm_transcribe_t *t, llm_field_t *field, ngx_str_t *word);
+static void ngx_http_llm_merge_pass(ngx_http_core_loc_conf_t *clcf,
+    ngx_http_llm_loc_conf_t *prev, ngx_http_llm_loc_conf_t *conf);
+static ngx_int_t ngx_http_llm_merge_check(ngx_conf_t *cf,
+    ngx_http_llm_loc_conf_t *conf);
+static ngx_int_t ngx_http_llm_link_pass(ngx_conf_t *cf,
+    ngx_http_llm_main_conf_t *lmcf, ngx_http_llm_loc_conf_t *llcf);
+static ngx_int_t ngx_http_llm_link_analyze(ngx_conf_t *cf,
+    ngx_http_llm_main_conf_t *lmcf, ngx_http_llm_loc_conf_t *llcf);
+static ngx_http_llm_route_t *ngx_http_llm_implicit_route(ngx_conf_t *cf,
+    ngx_http_llm_main_conf_t *lmcf, ngx_http_llm_loc_conf_t *llcf);
+
+
+/* in the order of NGX_HTTP_LLM_HEADERS_… */
+
+static char  *ngx_http_llm_header_sets[] = {
+    "off", "id", "route", "all", NULL
+};
+
+
+static ngx_http_llm_arg_t  ngx_http_llm_retry_args[] = {
+
+    { ngx_string("backoff"), NGX_HTTP_LLM_ARG_RANGE64,
+      offsetof(llm_retry_conf_t, backoff_min), 0, 3600 * 1000 },
+
+    { ngx_string("budget"), NGX_HTTP_LLM_ARG_BP32,
+      offsetof(llm_retry_conf_t, budget_bp), 0, 100000 },
+
+    { ngx_string("deadline"), NGX_HTTP_LLM_ARG_MSEC64,
+      offsetof(llm_retry_conf_t, deadline), 1, 24 * 3600 * 1000 },
+
+    { ngx_null_string, 0, 0, 0, 0 }
+};
+
+
+void *
+ngx_http_llm_create_loc_conf(ngx_conf_t *cf)
+{
+    ngx_http_llm_loc_conf_t  *llcf;
+
+    llcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_llm_loc_conf_t));
+    if (llcf == NULL) {
+        return NULL;
+    }
+
+    llcf->headers = NGX_CONF_UNSET_UINT;
+    llcf->buffer_size = NGX_CONF_UNSET_SIZE;
+    llcf->max_answer = NGX_CONF_UNSET_SIZE;
+    llcf->max_event = NGX_CONF_UNSET_SIZE;
+
+    return llcf;
+}
+
+
+/* llm_pass NAME …; llm_pass $variable */
+
+char *
+ngx_http_llm_pass(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_llm_loc_conf_t *llcf = conf;
+
+    ngx_str_t                 *value, *name;
+    ngx_uint_t                 i, n;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    if (llcf->enabled) {
+        return "is duplicate";
+    }
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    clcf->handler = ngx_http_llm_handler;
+
+    if (clcf->name.len && clcf->name.data[clcf->name.len - 1] == '/') {
+        clcf->auto_redirect = 1;
+    }
+
+    llcf->enabled = 1;
+    llcf->location = clcf->name;
+    ngx_http_llm_place(cf, &llcf->file, &llcf->line);
+
+    value = cf->args->elts;
+    n = cf->args->nelts - 1;
+
+    if (n == 1 && ngx_http_script_variables_count(&value[1])) {
+        return ngx_http_llm_pass_variable(cf, llcf, &value[1]) == NGX_OK
+               ? NGX_CONF_OK : NGX_CONF_ERROR;
+    }
+
+    if (n > NGX_HTTP_LLM_TARGETS_MAX) {
+        return "has too many names, 64 are possible";
+    }
+
+    llcf->pass_names = ngx_array_create(cf->pool, n, sizeof(ngx_str_t));
+    if (llcf->pass_names == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    for (i = 1; i <= n; i++) {
+
+        if (ngx_http_script_variables_count(&value[i])) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "variable \"%V\" must stand alone in "
+                               "\"llm_pass\"", &value[i]);
+            return NGX_CONF_ERROR;
+        }
+
+        name = ngx_array_push(llcf->pass_names);
+        *name = value[i];
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static ngx_int_t
+ngx_http_llm_pass_variable(ngx_conf_t *cf, ngx_http_llm_loc_conf_t *llcf,
+    ngx_str_t *value)
+{
+    ngx_http_compile_complex_value_t  ccv;
+
+    llcf->pass = ngx_pcalloc(cf->pool, sizeof(ngx_http_complex_value_t));
+    if (llcf->pass == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
+
+    ccv.cf = cf;
+    ccv.value = value;
+    ccv.complex_value = llcf->pass;
+
+    return ngx_http_compile_complex_value(&ccv);
+}
+
+
+char *
+ngx_http_llm_analyze(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_llm_loc_conf_t *llcf = conf;
+
+    ngx_str_t  *value;
+
+    if (llcf->analyze_name.len) {
+        return "is duplicate";
+    }
+
+    if (llcf->transcribe) {
+        return "is incompatible with \"llm_transcribe\"";
+    }
+
+    value = cf->args->elts;
+
+    if (value[1].len == 0) {
+        return "needs the name of an llm_prompt";
+    }
+
+    llcf->analyze_name = value[1];
+
+    if (llcf->file == NULL) {
+        ngx_http_llm_place(cf, &llcf->file, &llcf->line);
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* llm_transcribe [NAME=VALUE …] */
+
+char *
+ngx_http_llm_transcribe(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_llm_loc_conf_t *llcf = conf;
+
+    ngx_str_t                  *value;
+    ngx_uint_t                  i;
+    ngx_http_llm_transcribe_t  *t;
+
+    if (llcf->transcribe) {
+        return "is duplicate";
+    }
+
+    if (llcf->analyze_name.len) {
+        return "is incompatible with \"llm_analyze\"";
+    }
+
+    t = ngx_pcalloc(cf->pool, sizeof(ngx_http_llm_transcribe_t));
+    if (t == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    t->fields = ngx_pcalloc(cf->pool, cf->args->nelts * sizeof(llm_field_t));
+    if (t->fields == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    llcf->transcribe = t;
+
+    if (llcf->file == NULL) {
+        ngx_http_llm_place(cf, &llcf->file, &llcf->line);
+    }
+
+    value = cf->args->elts;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+        if (ngx_http_llm_transcribe_field(cf, t, &t->fields[t->nfields],
+                                          &value[i])
+            != NGX_OK)
+        {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static ngx_int_t
+ngx_http_llm_transcribe_field(ngx_conf_t *cf, ngx_http_llm_transcribe_t *t,
+    llm_field_t *field, ngx_str_t *word)
+{
+    u_char      *p;
+    ngx_str_t    name, text;
+    ngx_uint_t   i;
+
+    p = ngx_strlchr(word->data, word->data + word->len, '=');
+
+    if (p == NULL || p == word->data) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid parameter \"%V\", expected NAME=VALUE "
+                           "such as language=fa", word);
+        return NGX_ERROR;
+    }
+
+    name.data = word->data;
+    name.len = p - word->data;
+    text.data = p + 1;
+    text.len = word->data + word->len - text.data;
+
+    if (ngx_http_llm_check_name(cf, "field", &name) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (name.len == 4 && ngx_strncmp(name.data, "file", 4) == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "field \"file\" cannot be set, it is the client's");
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < t->nfields; i++) {
+        if (llm_str_eq(t->fields[i].name,
+                       (llm_str_t) { name.len, name.data }))
+        {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "duplicate field \"%V\"", &name);
+            return NGX_ERROR;
+        }
+    }
+
+    if (name.len == 5 && ngx_strncmp(name.data, "model", 5) == 0) {
+        if (t->model.len) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "duplicate field \"%V\"", &name);
+            return NGX_ERROR;
+        }
+
+        t->model = text;
+        return NGX_OK;
+    }
+
+    t->nfields++;
+
+    return ngx_http_llm_field(cf, field, &name, &text, 0);
+}
+
+
+ngx_int_t
+ngx_http_llm_field(ngx_conf_t *cf, llm_field_t *field, ngx_str_t *name,
+    ngx_str_t *text, ngx_uint_t json)
+{
+    u_char     *p;
+    size_t      size;
+    llm_buf_t   buf;
+
+    field->name = (llm_str_t) { name->len, name->data };
+    field->text = (llm_str_t) { text->len, text->data };
+    field->only_if_absent = 0;
+
+    if (json && llm_json_check(field->text) == LLM_OK) {
+        field->json = field->text;
+        return NGX_OK;
+    }
+
+    size = 6 * text->len + 2;
+
+    p = ngx_pnalloc(cf->pool, size);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    llm_buf_init(&buf, p, size);
+    llm_json_put_string(&buf, field->text);
+    field->json = llm_buf_view(&buf);
+
+    return NGX_OK;
+}
+
+
+char *
+ngx_http_llm_endpoint(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_llm_loc_conf_t *llcf = conf;
+
+    u_char          *p, *last, known[512];
+    llm_str_t        name;
+    ngx_str_t       *value;
+    ngx_uint_t       i;
+    llm_endpoint_t   ep;
+
+    if (llcf->endpoint != LLM_EP_UNKNOWN) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (llm_endpoint_by_name((llm_str_t) { value[1].len, value[1].data }, &ep)
+        == LLM_OK)
+    {
+        llcf->endpoint = ep;
+        return NGX_CONF_OK;
+    }
+
+    p = known;
+    last = known + sizeof(known);
+
+    for (i = LLM_EP_UNKNOWN + 1; i < LLM_EP_N; i++) {
+        name = llm_endpoint_info(i)->name;
+        p = ngx_slprintf(p, last, "%s%*s", p == known ? "" : ", ", name.len,
+                         name.data);
+    }
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "unknown endpoint \"%V\", expected one of: %*s",
+                       &value[1], (size_t) (p - known), known);
+
+    return NGX_CONF_ERROR;
+}
+
+
+/* llm_retry N|off [backoff=MIN..MAX] [budget=P%] [deadline=TIME] */
+
+char *
+ngx_http_llm_retry(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_llm_loc_conf_t *llcf = conf;
+
+    ngx_int_t   n;
+    ngx_str_t  *value;
+
+    if (llcf->retry_set) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    ngx_http_llm_retry_defaults(&llcf->retry);
+    llcf->retry_set = 1;
+
+    if (ngx_strcmp(value[1].data, "off") == 0) {
+        n = 0;
+
+    } else {
+        n = ngx_atoi(value[1].data, value[1].len);
+
+        if (n == NGX_ERROR || n > LLM_SENDS_MAX) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid number of retries \"%V\", expected "
+                               "\"off\" or a number up to %d",
+                               &value[1], LLM_SENDS_MAX);
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    llcf->retry.retries = (uint32_t) n;
+
+    if (ngx_http_llm_args(cf, 2, ngx_http_llm_retry_args, &llcf->retry)
+        != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+void
+ngx_http_llm_retry_defaults(llm_retry_conf_t *retry)
+{
+    retry->retries = 3;
+    retry->backoff_min = 500;
+    retry->backoff_max = 8000;
+    retry->budget_bp = 2000;
+    retry->deadline = 600000;
+}
+
+
+/* llm_response_headers off|id|route|all */
+
+char *
+ngx_http_llm_headers(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_llm_loc_conf_t *llcf = conf;
+
+    ngx_int_t   n;
+    ngx_str_t  *value;
+
+    if (llcf->headers != NGX_CONF_UNSET_UINT) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    n = ngx_http_llm_word(cf, &value[1], "set of response headers",
+                          ngx_http_llm_header_sets);
+    if (n == NGX_ERROR) {
+        return NGX_CONF_ERROR;
+    }
+
+    llcf->headers = n;
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_llm_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
+{
+    ngx_http_llm_loc_conf_t *prev = parent;
+    ngx_http_llm_loc_conf_t *conf = child;
+
+    ngx_http_llm_main_conf_t   *lmcf;
+    ngx_http_llm_loc_conf_t   **slot;
+    ngx_http_core_loc_conf_t   *clcf;
+
+    lmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_llm_gateway_module);
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    ngx_conf_merge_uint_value(conf->headers, prev->headers,
+                              NGX_HTTP_LLM_HEADERS_ROUTE);
+    ngx_conf_merge_size_value(conf->buffer_size, prev->buffer_size, 16384);
+    ngx_conf_merge_size_value(conf->max_answer, prev->max_answer,
+                              32 * 1024 * 1024);
+    ngx_conf_merge_size_value(conf->max_event, prev->max_event, 1024 * 1024);
+
+    if (!conf->retry_set) {
+        conf->retry = prev->retry;
+        conf->retry_set = prev->retry_set;
+    }
+
+    if (!conf->retry_set) {
+        ngx_http_llm_retry_defaults(&conf->retry);
+    }
+
+    if (clcf->noname) {
+        ngx_http_llm_merge_pass(clcf, prev, conf);
+    }
+
+    if (ngx_http_llm_merge_check(cf, conf) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    if (!conf->enabled) {
+        return NGX_CONF_OK;
+    }
+
+    if (clcf->resolver == NULL || clcf->resolver->connections.nelts == 0) {
+        lmcf->build->no_resolver = 1;
+    }
+
+    slot = ngx_array_push(&lmcf->build->locations);
+    if (slot == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    *slot = conf;
+
+    return NGX_CONF_OK;
+}
+
+
+/*
+ * "if" and "limit_except" without a pass of their own belong to the location
+ * around them, as they do for proxy_pass.
+ */
+
+static void
+ngx_http_llm_merge_pass(ngx_http_core_loc_conf_t *clcf,
+    ngx_http_llm_loc_conf_t *prev, ngx_http_llm_loc_conf_t *conf)
+{
+    if (!conf->enabled) {
+        conf->enabled = prev->enabled;
+        conf->pass = prev->pass;
+        conf->pass_names = prev->pass_names;
+        conf->location = prev->location;
+        conf->file = prev->file;
+        conf->line = prev->line;
+
+        if (conf->enabled && clcf->lmt_excpt && clcf->handler == NULL) {
+            clcf->handler = ngx_http_llm_handler;
+        }
+    }
+
+    if (conf->analyze_name.len == 0 && conf->transcribe == NULL) {
+        conf->analyze_name = prev->analyze_name;
+        conf->transcribe = prev->transcribe;
+    }
+
+    if (conf->endpoint == LLM_EP_UNKNOWN) {
+        conf->endpoint = prev->endpoint;
+    }
+}
+
+
+static ngx_int_t
+ngx_http_llm_merge_check(ngx_conf_t *cf, ngx_http_llm_loc_conf_t *conf)
+{
+    if ((conf->analyze_name.len || conf->transcribe) && !conf->enabled) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"%s\" needs \"llm_pass\" in the same location "
+                      "in %s:%ui",
+                      conf->transcribe ? "llm_transcribe" : "llm_analyze",
+                      conf->file, conf->line);
+        return NGX_ERROR;
+    }
+
+    if (conf->buffer_size < 1024) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"llm_buffer_size\" must be at least 1k");
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_llm_link_locations(ngx_conf_t *cf, ngx_http_llm_main_conf_t *lmcf)
+{
+    ngx_uint_t                 i;
+    ngx_http_llm_loc_conf_t  **llcf;
+
+    llcf = lmcf->build->locations.elts;
+
+    for (i = 0; i < lmcf->build->locations.nelts; i++) {
+
+        if (ngx_http_llm_link_pass(cf, lmcf, llcf[i]) != NGX_OK
+            || ngx_http_llm_link_analyze(cf, lmcf, llcf[i]) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_llm_link_pass(ngx_conf_t *cf, ngx_http_llm_main_conf_t *lmcf,
+    ngx_http_llm_loc_conf_t *llcf)
+{
+    ngx_http_llm_ref_t    ref;
+    ngx_http_llm_name_t  *name;
+
+    if (llcf->pass) {
+        return NGX_OK;
+    }
+
+    if (llcf->pass_names->nelts > 1) {
+        llcf->route = ngx_http_llm_implicit_route(cf, lmcf, llcf);
+        return llcf->route ? NGX_OK : NGX_ERROR;
+    }
+
+    ref.name = *(ngx_str_t *) llcf->pass_names->elts;
+    ref.file = llcf->file;
+    ref.line = llcf->line;
+
+    name = ngx_http_llm_defined(lmcf, &ref.name);
+
+    if (name == NULL) {
+        ngx_http_llm_unknown(cf, &ref, "name", &lmcf->routes, &lmcf->models,
+                             &lmcf->providers);
+        return NGX_ERROR;
+    }
+
+    llcf->route = name->route;
+    llcf->provider_pass = (name->kind == NGX_HTTP_LLM_PROVIDER);
+
+    return NGX_OK;
+}
+
+
+/* llm_pass A B C: a route written in place */
+
+static ngx_http_llm_route_t *
+ngx_http_llm_implicit_route(ngx_conf_t *cf, ngx_http_llm_main_conf_t *lmcf,
+    ngx_http_llm_loc_conf_t *llcf)
+{
+    ngx_str_t               *name;
+    ngx_uint_t               i, n;
+    ngx_http_llm_ref_t       ref;
+    ngx_http_llm_route_t    *route;
+    ngx_http_llm_target_t   *target;
+
+    n = llcf->pass_names->nelts;
+    name = llcf->pass_names->elts;
+
+    route = ngx_pcalloc(cf->pool, sizeof(ngx_http_llm_route_t));
+    if (route == NULL) {
+        return NULL;
+    }
+
+    route->targets = ngx_pcalloc(cf->pool, n * sizeof(ngx_http_llm_target_t));
+    if (route->targets == NULL) {
+        return NULL;
+    }
+
+    route->name = llcf->location;
+    route->ntargets = n;
+    route->implicit = 1;
+
+    for (i = 0; i < n; i++) {
+        target = &route->targets[i];
+        target->on = LLM_ON_DEFAULT;
+
+        ref.name = name[i];
+        ref.file = llcf->file;
+        ref.line = llcf->line;
+
+        if (ngx_http_llm_find_target(cf, lmcf, &ref, target) != NGX_OK) {
+            return NULL;
+        }
+
+        if (target->model) {
+            target->provider = target->model->provider;
+        }
+    }
+
+    return route;
+}
+
+
+static ngx_int_t
+ngx_http_llm_link_analyze(ngx_conf_t *cf, ngx_http_llm_main_conf_t *lmcf,
+    ngx_http_llm_loc_conf_t *llcf)
+{
+    ngx_uint_t               i;
+    ngx_http_llm_ref_t       ref;
+    ngx_http_llm_prompt_t  **prompt;
+
+    if (llcf->analyze_name.len == 0) {
+        return NGX_OK;
+    }
+
+    prompt = lmcf->prompts.elts;
+
+    for (i = 0; i < lmcf->prompts.nelts; i++) {
+        if (prompt[i]->name.len == llcf->analyze_name.len
+            && ngx_strncmp(prompt[i]->name.data, llcf->analyze_name.data,
+                           prompt[i]->name.len) == 0)
+        {
+            llcf->prompt = prompt[i];
+            return NGX_OK;
+        }
+    }
+
+    ref.name = llcf->analyze_name;
+    ref.file = llcf->file;
+    ref.line = llcf->line;
+
+    ngx_http_llm_unknown(cf, &ref, "prompt", &lmcf->prompts, NULL, NULL);
+
+    return NGX_ERROR;
+}

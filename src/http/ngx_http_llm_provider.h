@@ -1,0 +1,52 @@
+
+/*
+ * The block `llm_provider`, while it is read: members by topic.
+ */
+
+
+#ifndef _NGX_HTTP_LLM_PROVIDER_H_INCLUDED_
+#define _NGX_HTTP_LLM_PROVIDER_H_INCLUDED_
+
+
+#include "ngx_http_llm_conf.h"
+
+
+typedef struct {
+    ngx_http_llm_provider_t    *provider;
+    ngx_http_llm_pool_block_t   keys;          /* keys.pool: it has its own */
+    ngx_str_t                   base_url;
+    ngx_uint_t                  pool;          /* keys NAME */
+
+    ngx_flag_t                  ssl_verify;
+    ngx_uint_t                  ssl_depth;
+    ngx_str_t                   ssl_trusted;
+    ngx_str_t                   ssl_name;
+    ngx_str_t                   ssl_certificate;
+    ngx_str_t                   ssl_key;
+
+    ngx_http_llm_mock_conf_t   *mock;
+    ngx_str_t                   mock_member;   /* one that only a mock has */
+} ngx_http_llm_provider_block_t;
+
+
+/* gate.c: what protects the provider, and us from it */
+
+void ngx_http_llm_gate_defaults(ngx_http_llm_provider_t *p);
+char *ngx_http_llm_gate_timeout(ngx_conf_t *cf, void *block);
+char *ngx_http_llm_gate_breaker(ngx_conf_t *cf, void *block);
+char *ngx_http_llm_gate_inflight(ngx_conf_t *cf, void *block);
+char *ngx_http_llm_gate_keepalive(ngx_conf_t *cf, void *block);
+
+/* provider_mock.c: the built-in mock, recordings, replays */
+
+ngx_int_t ngx_http_llm_mock_defaults(ngx_conf_t *cf,
+    ngx_http_llm_provider_block_t *pb);
+char *ngx_http_llm_mock_time(ngx_conf_t *cf, void *block);
+char *ngx_http_llm_mock_error_rate(ngx_conf_t *cf, void *block);
+char *ngx_http_llm_mock_seed(ngx_conf_t *cf, void *block);
+char *ngx_http_llm_mock_fault(ngx_conf_t *cf, void *block);
+char *ngx_http_llm_mock_replay(ngx_conf_t *cf, void *block);
+char *ngx_http_llm_mock_record(ngx_conf_t *cf, void *block);
+
+
+#endif /* _NGX_HTTP_LLM_PROVIDER_H_INCLUDED_ */
