@@ -337,7 +337,7 @@ sub reload {
     $self->write_conf($conf);
     kill 'HUP', $self->{pid};
 
-    my $result;
+    my ($result, $seen);
     wait_for(sub {
         my $new = substr $self->log, $size;
         if ($new =~ /\[emerg\]/) {
@@ -347,6 +347,7 @@ sub reload {
         my @now = $self->workers;
         return if grep { $old{$_} } @now;       # they might take a request yet
         return if @now < ($self->{workers} || 1);
+        return unless $seen++;  # they close their sockets a moment later
         $result = 1;
         return $self->_ready;
     }, 20) or die "reload: no new workers\n";
