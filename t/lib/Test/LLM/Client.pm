@@ -170,7 +170,9 @@ sub _read {
         if ($self->{head} && !defined $self->{length} && !$self->{chunked}) {
             $self->{complete} = 1;
         }
-        return $self->_end($self->{complete} ? undef : 'closed');
+        # a reset met while sending leaves a plain end for reading
+        return $self->_end($self->{complete} ? undef
+            : $self->{write_error} ? 'reset' : 'closed');
     }
 
     $self->{t_first} //= time;
