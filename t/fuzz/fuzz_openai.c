@@ -1,0 +1,178 @@
+/*
+ * Whatever a provider sends: a whole answer, a refusal, or a stream of events.
+ *
+ * The first byte chooses the reader and the endpoint.  Views have to point into
+ * the body or into the memory given for them, and a stream has to mean the same
+ * however it is cut.
+ */
+
+#include <stdlib.h>
+
+#include "llm_dialect.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static unsigned char  memory[2048];
+
+
+static void
+inside(llm_str_t view, llm_str_t body)
+{
+    if (view.len == 0
+        || (view.data >= memory
+            && view.data + view.len <= memory + sizeof(memory))
+        || (view.data >= body.data
+            && view.data + view.len <= body.data + body.len))
+    {
+        return;
+    }
+
+    abort();
+}
+
+
+static void
+check_answer(const llm_dialect_t *d, llm_endpoint_t ep, llm_str_t body)
+{
+    llm_buf_t     mem;
+    llm_answer_t  a;
+
+    llm_buf_init(&mem, memory, sizeof(memory));
+    d->answer(ep, body, &mem, &a);
+
+    inside(a.content, body);
+    inside(a.finish_reason, body);
+    inside(a.model, body);
+    inside(a.message, body);
+
+    if (a.class >= LLM_CLASS_N) {
+        abort();
+    }
+}
+
+
+static void
+check_refusal(const llm_dialect_t *d, unsigned choice, llm_str_t body)
+{
+    llm_buf_t      mem;
+    llm_hint_t     hint;
+    llm_refusal_t  r;
+
+    static const unsigned  status[] = {
+        400, 401, 402, 403, 404, 413, 429, 503
+    };
+
+    llm_hint_init(&hint);
+    llm_buf_init(&mem, memory, sizeof(memory));
+    d->refusal(status[choice % 8], &hint, body, 1795168800000ULL, &mem, &r);
+
+    inside(r.message, body);
+    inside(r.type, body);
+    inside(r.code, body);
+
+    if (r.outcome.class == LLM_CLASS_OK || r.outcome.class >= LLM_CLASS_N
+        || r.outcome.wait > LLM_HINT_MAX_MS)
+    {
+        abort();
+    }
+}
+
+
+/* A checksum of all verdicts, reading the stream in pieces of that size. */
+static uint64_t
+verdicts(const llm_dialect_t *d, llm_endpoint_t ep, llm_str_t body,
+    size_t piece)
+{
+    int              complete;
+    size_t           at, n, used, len;
+    uint64_t         sum;
+    llm_buf_t        mem;
+    llm_sse_t        sse;
+    llm_event_t      verdict;
+    llm_stream_t     s;
+    llm_sse_event_t  ev;
+    unsigned char   *event, *scratch;
+
+    event = malloc(body.len + 1);
+    scratch = malloc(body.len + 1);
+
+    llm_stream_init(&s, ep);
+    llm_sse_init(&sse);
+
+    sum = 0;
+    len = 0;
+
+    for (at = 0; at < body.len; at += used) {
+
+        n = body.len - at < piece ? body.len - at : piece;
+        used = llm_sse_cut(&sse, body.data + at, n, &complete);
+        memcpy(event + len, body.data + at, used);
+        len += used;
+
+        if (!complete) {
+            if (used == 0) {
+                abort();
+            }
+            continue;
+        }
+
+        llm_sse_parse((llm_str_t) { len, event }, scratch, &ev);
+        llm_buf_init(&mem, memory, sizeof(memory));
+
+        verdict = d->event(&s, &ev, &mem);
+
+        /* a line feed that belonged to the event before comes alone */
+
+        if (ev.has_data) {
+            sum = sum * 31 + verdict;
+        }
+
+        inside(s.message, body);
+        s.message = LLM_NOSTR;
+        len = 0;
+    }
+
+    sum = sum * 31 + s.finished;
+    sum = sum * 31 + (uint64_t) llm_stream_complete(&s);
+
+    free(event);
+    free(scratch);
+
+    return sum;
+}
+
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    llm_str_t             body;
+    llm_endpoint_t        ep;
+    const llm_dialect_t  *d;
+
+    if (size == 0) {
+        return 0;
+    }
+
+    d = llm_dialect_find(LLM_STR("openai"));
+    ep = (llm_endpoint_t) (LLM_EP_CHAT + (data[0] & 7));
+    body.data = data + 1;
+    body.len = size - 1;
+
+    switch (data[0] >> 6) {
+
+    case 0:
+        check_answer(d, ep, body);
+        break;
+
+    case 1:
+        check_refusal(d, data[0], body);
+        break;
+
+    default:
+        if (verdicts(d, ep, body, body.len) != verdicts(d, ep, body, 1)) {
+            abort();
+        }
+    }
+
+    return 0;
+}

@@ -1,0 +1,165 @@
+/*
+ * Requests from anybody: read as JSON or as an upload, edited for a target, and
+ * what comes out has to be readable again.
+ *
+ * The first byte chooses; the rest is the body.
+ */
+
+#include <stdlib.h>
+
+#include "llm_request.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+
+static llm_str_t
+apply(const llm_edits_t *e, llm_str_t body)
+{
+    size_t          i, at;
+    llm_buf_t       out;
+    unsigned char  *text;
+
+    text = malloc(llm_edits_length(e, body.len) + 1);
+    llm_buf_init(&out, text, llm_edits_length(e, body.len));
+    at = 0;
+
+    for (i = 0; i < e->n; i++) {
+        llm_buf_put(&out, body.data + at, e->edit[i].at - at);
+        llm_buf_str(&out, e->edit[i].text);
+        at = e->edit[i].at + e->edit[i].cut;
+    }
+
+    llm_buf_put(&out, body.data + at, body.len - at);
+
+    if (out.full || out.pos != out.end) {
+        abort();
+    }
+
+    return (llm_str_t) { (size_t) (out.pos - text), text };
+}
+
+
+static void
+check_json(unsigned choice, llm_str_t body)
+{
+    llm_buf_t       mem;
+    llm_str_t       message, text;
+    llm_code_t      code;
+    llm_field_t     field[2];
+    llm_edits_t     edits;
+    llm_request_t   r;
+    llm_endpoint_t  ep;
+    unsigned char   memory[2048];
+
+    ep = (llm_endpoint_t) (LLM_EP_CHAT + choice % 4);
+    llm_buf_init(&mem, memory, sizeof(memory));
+
+    if (llm_request_json(&r, ep, body, &mem, &code, &message) != LLM_OK) {
+        if (code == LLM_CODE_NONE || message.len == 0) {
+            abort();
+        }
+        return;
+    }
+
+    memset(field, 0, sizeof(field));
+    field[0].name = LLM_STR("temperature");
+    field[0].json = LLM_STR("0.1");
+    field[1].name = LLM_STR("seed");
+    field[1].json = LLM_STR("7");
+    field[1].only_if_absent = choice >> 6 & 1;
+
+    if (llm_request_edits(&r, LLM_STR("a \"model\""), field, 2,
+                          choice >> 7 & 1, &mem, &edits) != LLM_OK)
+    {
+        return;
+    }
+
+    text = apply(&edits, body);
+    llm_buf_init(&mem, memory, sizeof(memory));
+
+    if (llm_request_json(&r, ep, text, &mem, &code, &message) != LLM_OK
+        || !llm_str_eq(r.model, LLM_STR("a \"model\""))
+        || !llm_str_eq(r.member[LLM_M_TEMPERATURE].value, LLM_STR("0.1"))
+        || ((choice >> 7 & 1) && !r.include_usage))
+    {
+        abort();
+    }
+
+    free((void *) text.data);
+}
+
+
+static void
+check_upload(unsigned choice, llm_str_t body)
+{
+    llm_buf_t      mem;
+    llm_str_t      message, text, type;
+    llm_code_t     code;
+    llm_part_t     part[LLM_MULTIPART_MAX];
+    llm_field_t    field;
+    llm_edits_t    edits;
+    llm_request_t  r;
+    unsigned char  memory[2048];
+
+    type = LLM_STR("multipart/form-data; boundary=\"b\"");
+
+    if (llm_request_multipart(&r, LLM_EP_TRANSCRIPTIONS, body, type, part,
+                              &code, &message) != LLM_OK)
+    {
+        if (code == LLM_CODE_NONE || message.len == 0) {
+            abort();
+        }
+        return;
+    }
+
+    memset(&field, 0, sizeof(field));
+    field.name = LLM_STR("language");
+    field.text = LLM_STR("fa");
+    field.only_if_absent = choice & 1;
+
+    llm_buf_init(&mem, memory, sizeof(memory));
+
+    if (llm_request_edits(&r, LLM_STR("model"), &field, 1, 0, &mem, &edits)
+        != LLM_OK)
+    {
+        return;
+    }
+
+    text = apply(&edits, body);
+
+    if (r.part_n < LLM_MULTIPART_MAX - 2
+        && (llm_request_multipart(&r, LLM_EP_TRANSCRIPTIONS, text, type, part,
+                                  &code, &message) != LLM_OK
+            || !llm_str_eq(r.model, LLM_STR("model"))))
+    {
+        abort();
+    }
+
+    free((void *) text.data);
+}
+
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    llm_str_t       body, rest;
+    llm_endpoint_t  ep;
+
+    if (size == 0) {
+        return 0;
+    }
+
+    body.data = data + 1;
+    body.len = size - 1;
+
+    if (data[0] & 0x20) {
+        check_upload(data[0], body);
+    } else {
+        check_json(data[0], body);
+    }
+
+    (void) llm_endpoint_find(body, &ep, &rest);
+    (void) llm_audio_estimate(body, size);
+
+    return 0;
+}
