@@ -1,12 +1,16 @@
 /*
- * One request on its way: READ_BODY → SCAN → PICK → ATTEMPT → … → SETTLE.
+ * One request on its way: body -> route -> target -> key -> attempt -> answer
+ * -> settlement.  No stage reaches back.
  *
- * ngx_http_llm_request.c   reads the body and finds the route
- * ngx_http_llm_attempt.c   picks target and key, waits, retries, gives up
- * ngx_http_llm_upstream.c  one attempt on a fresh ngx_http_upstream_t
- * ngx_http_llm_answer.c    reads the answer of an attempt up to the commit
- * ngx_http_llm_stream.c    what goes through after the commit
- * ngx_http_llm_respond.c   everything the module answers by itself
+ * request.c             reads the body and finds the route
+ * attempt.c, wait.c     picks target and key, waits, retries, gives up
+ * compose.c, _body.c    the bytes of one attempt's request
+ * upstream.c            one attempt on a fresh ngx_http_upstream_t
+ * head.c, frame.c       an answer's head and the framing of its body
+ * answer.c, events.c    the answer up to the commit, and its events
+ * stream.c              what goes through after the commit, and its end
+ * respond.c             everything the module answers by itself
+ * settle.c              what a send and a request leave behind
  */
 
 #ifndef _NGX_HTTP_LLM_CTX_H_INCLUDED_
@@ -15,10 +19,13 @@
 #include "ngx_http_llm.h"
 
 
-#define NGX_HTTP_LLM_ERROR_BODY   16384     /* kept of a refusal, to classify */
+#define NGX_HTTP_LLM_ERROR_BODY   16384     /* kept of a refusal */
 #define NGX_HTTP_LLM_ERROR_DRAIN  65536     /* read of one, to keep alive */
-#define NGX_HTTP_LLM_HOLD_EVENTS  64        /* before the first content … */
-#define NGX_HTTP_LLM_HOLD_BYTES   65536     /* … a stream commits after these */
+#define NGX_HTTP_LLM_HOLD_EVENTS  64        /* before the first content ... */
+#define NGX_HTTP_LLM_HOLD_BYTES   65536   /* ... a stream commits after these */
+/* "boundary" of forms we make; 32 hex digits follow */
+#define NGX_HTTP_LLM_BOUNDARY     "llm-gateway-"
+
 #define NGX_HTTP_LLM_SCRATCH      2304      /* decoded messages of an attempt */
 
 
@@ -42,7 +49,7 @@ typedef enum {
     NGX_HTTP_LLM_ANSWER_HEAD = 0,           /* status line and headers */
     NGX_HTTP_LLM_ANSWER_DRAIN,              /* a refusal: keep 16 KiB */
     NGX_HTTP_LLM_ANSWER_COLLECT,            /* whole, then answered by us */
-    NGX_HTTP_LLM_ANSWER_HOLD,               /* events, until the first content */
+    NGX_HTTP_LLM_ANSWER_HOLD,              /* events, until the first content */
     NGX_HTTP_LLM_ANSWER_EVENTS,             /* events, committed */
     NGX_HTTP_LLM_ANSWER_RAW,                /* bytes, committed */
     NGX_HTTP_LLM_ANSWER_ENDED
@@ -65,7 +72,7 @@ typedef struct {
 typedef struct {
     llm_sse_t                    sse;
     llm_stream_t                 state;
-    ngx_buf_t                   *pending;   /* an unfinished event, or NULL */
+    ngx_buf_t                   *pending;   /* an unfinished event */
     ngx_chain_t                 *own;       /* all bufs made for such events;
                                                an empty one may be reused */
     ngx_chain_t                 *out;       /* held, or to be sent */
@@ -100,8 +107,8 @@ typedef struct {
     ngx_buf_t                   *body;          /* collected, contiguous */
     ngx_http_llm_record_t       *record;
     unsigned                     parked:1;
-    unsigned                     cached:1;      /* a connection of the idle pool */
-    unsigned                     upstream:1;    /* r->upstream is ours and alive */
+    unsigned                     cached:1;   /* a connection of the idle pool */
+    unsigned                     upstream:1; /* r->upstream is ours and alive */
     u_char                       scratch[NGX_HTTP_LLM_SCRATCH];
 } ngx_http_llm_send_t;
 
@@ -118,17 +125,17 @@ struct ngx_http_llm_ctx_s {
     ngx_str_t                    rest;          /* of the path, behind it */
     llm_request_t                facts;
     ngx_str_t                    body;          /* memory, or mapped */
-    ngx_str_t                    model;         /* the client's, or the route's */
+    ngx_str_t                    model;       /* the client's, or the route's */
     u_char                       model_mem[256];
     llm_need_t                   need;
     ngx_http_llm_route_t        *route;
-    ngx_str_t                    raw_audio;     /* file extension of a raw body */
+    ngx_str_t                    raw_audio;   /* file extension of a raw body */
     ngx_str_t                    system;        /* rendered prompts, escaped */
     ngx_str_t                    user;
 
     /* the loop */
     ngx_uint_t                   current;       /* index of the target */
-    uint64_t                     skipped;       /* targets that cannot serve it */
+    uint64_t                     skipped;     /* targets that cannot serve it */
     llm_tried_t                  tried;
     ngx_uint_t                   retried;       /* on this target */
     ngx_uint_t                   rotated;
@@ -164,8 +171,8 @@ struct ngx_http_llm_ctx_s {
     uint64_t                     cost;          /* nano-dollars */
     ngx_http_llm_target_t       *served;        /* by whom */
     ngx_str_t                    key_name;
-    ngx_msec_t                   first_at;      /* first content to the client */
-    ngx_msec_t                   waited;        /* for providers, to the commit */
+    ngx_msec_t                   first_at;     /* first content to the client */
+    ngx_msec_t                   waited;      /* for providers, to the commit */
     ngx_uint_t                   malformed;     /* events dropped */
 
     unsigned                     hide_usage:1;  /* we asked for it */
@@ -194,43 +201,80 @@ ngx_http_llm_view(ngx_str_t *s)
 }
 
 
-/* models.c: the answer of GET …/models. */
+/* models.c: the answer of GET .../models. */
 ngx_int_t ngx_http_llm_send_models(ngx_http_llm_ctx_t *ctx);
 
-/* attempt.c: starts the loop; called again whenever an attempt is over. */
+/* attempt.c: the loop.  start begins it, pick sends to the current target, over
+ * is called when an attempt ended without a commit (never from a callback of
+ * nginx), decide chooses what follows, give_up answers the client. */
 void ngx_http_llm_attempt_start(ngx_http_llm_ctx_t *ctx);
+void ngx_http_llm_pick(ngx_http_llm_ctx_t *ctx);
 void ngx_http_llm_attempt_over(ngx_http_llm_ctx_t *ctx);
-/* Milliseconds from the request's start to its first content that were spent
- * neither on a provider nor on the client's body. */
-uint64_t ngx_http_llm_overhead(ngx_http_llm_ctx_t *ctx);
-/* The one settlement of a request, whatever ended it.  Safe to call twice. */
-void ngx_http_llm_settle(ngx_http_llm_ctx_t *ctx, llm_class_t class);
+void ngx_http_llm_decide(ngx_http_llm_ctx_t *ctx, llm_class_t class,
+    llm_msec_t wait);
+void ngx_http_llm_give_up(ngx_http_llm_ctx_t *ctx);
 
-/* upstream.c: runs one send on a fresh upstream; its end posts ctx->end. */
+/* wait.c: the events of a request, made and cleaned up; `wait` arms the timer
+ * for delay ms or until the deadline; `left` is the time to it. */
+ngx_int_t ngx_http_llm_wait_init(ngx_http_llm_ctx_t *ctx);
+void ngx_http_llm_wait(ngx_http_llm_ctx_t *ctx, ngx_msec_t delay);
+ngx_msec_t ngx_http_llm_left(ngx_http_llm_ctx_t *ctx);
+
+/* settle.c: a failed send is reported and kept for the client's answer; the
+ * one settlement of a request may be asked for twice. */
+void ngx_http_llm_report(ngx_http_llm_ctx_t *ctx);
+void ngx_http_llm_remember(ngx_http_llm_ctx_t *ctx);
+void ngx_http_llm_settle(ngx_http_llm_ctx_t *ctx, llm_class_t class);
+void ngx_http_llm_log_send(ngx_http_llm_ctx_t *ctx, llm_class_t class,
+    llm_msec_t wait);
+/* Milliseconds to the first content that were spent neither on a provider nor
+ * on the client's body. */
+uint64_t ngx_http_llm_overhead(ngx_http_llm_ctx_t *ctx);
+
+/* upstream.c: runs one send on a fresh upstream; its end posts ctx->end.  leave
+ * tears it down, from posted events and timers only. */
 void ngx_http_llm_upstream_start(ngx_http_llm_ctx_t *ctx);
-/* Leaves the current upstream; from posted events and timers only. */
 void ngx_http_llm_upstream_leave(ngx_http_llm_ctx_t *ctx);
 
-/* compose.c: the bytes of this attempt's request, head and body. */
+/* compose.c, compose_body.c: the bytes of an attempt's request; the model's
+ * name at a target. */
+typedef struct {
+    ngx_chain_t                 *head;
+    ngx_chain_t                **last;
+    off_t                        length;
+} ngx_http_llm_body_chain_t;
+
 ngx_int_t ngx_http_llm_request_chain(ngx_http_llm_ctx_t *ctx,
     ngx_chain_t **chain);
+ngx_int_t ngx_http_llm_compose_body(ngx_http_llm_ctx_t *ctx,
+    ngx_http_llm_body_chain_t *body);
 void ngx_http_llm_target_model(ngx_http_llm_ctx_t *ctx,
     ngx_http_llm_target_t *target, ngx_str_t *model);
 
-/* answer.c: u->process_header of every attempt. */
+/* head.c: NGX_OK when the whole head was read, NGX_AGAIN, NGX_ERROR. */
+ngx_int_t ngx_http_llm_parse_head(ngx_http_llm_ctx_t *ctx);
+
+/* answer.c: u->process_header of every attempt; whether a body without length
+ * was whole when its connection ended; what was collected or drained, read into
+ * send->outcome. */
 ngx_int_t ngx_http_llm_process_header(ngx_http_request_t *r);
-/* A body without length ended with the connection: was it whole? */
 ngx_uint_t ngx_http_llm_answer_eof(ngx_http_llm_ctx_t *ctx);
-/* Reads a collected answer or a drained refusal into send->outcome. */
 void ngx_http_llm_answer_classify(ngx_http_llm_ctx_t *ctx);
 
-/* stream.c: decodes the framing of b and hands the bytes to the reader of the
+/* frame.c: decodes the framing of b and hands the bytes to the reader of the
  * current answer mode.  NGX_AGAIN, NGX_DONE (the body is whole), NGX_ERROR. */
 ngx_int_t ngx_http_llm_frame(ngx_http_llm_ctx_t *ctx, ngx_buf_t *b);
+
+/* events.c: bytes of a stream in, events that pass out; the last event of a
+ * body that lacks its blank line; bytes that pass as they are. */
 void ngx_http_llm_events_init(ngx_http_llm_ctx_t *ctx);
+ngx_int_t ngx_http_llm_events(ngx_http_llm_ctx_t *ctx, u_char *p, size_t n);
+ngx_int_t ngx_http_llm_event_tail(ngx_http_llm_ctx_t *ctx);
+ngx_int_t ngx_http_llm_pass(ngx_http_llm_ctx_t *ctx, u_char *p, size_t n);
+
+/* stream.c: nginx's input filter, and the end of a committed answer. */
 ngx_int_t ngx_http_llm_input_filter_init(void *data);
 ngx_int_t ngx_http_llm_input_filter(void *data, ssize_t bytes);
-/* The committed stream is over: terminator or error event, then settlement. */
 void ngx_http_llm_stream_end(ngx_http_llm_ctx_t *ctx, ngx_int_t rc);
 
 /* respond.c */

@@ -1,5 +1,5 @@
 /*
- * GET …/models: the names `llm_pass $variable` would find, and nothing else.
+ * GET .../models: the names `llm_pass $variable` would find, and nothing else.
  */
 
 #include "ngx_http_llm_ctx.h"

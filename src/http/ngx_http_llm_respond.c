@@ -1,6 +1,6 @@
 /*
  * Everything the module answers by itself: collected answers, refusals, and the
- * x-llm-… headers that stand on both.
+ * x-llm-... headers that stand on both.
  */
 
 #include "ngx_http_llm_ctx.h"
@@ -296,7 +296,7 @@ ngx_http_llm_respond_answer(ngx_http_llm_ctx_t *ctx)
 }
 
 
-/* Nothing is left to try: the last word of a provider, in our client's terms. */
+/* Nothing is left to try: a provider's last word, in our client's terms. */
 
 void
 ngx_http_llm_respond_failure(ngx_http_llm_ctx_t *ctx)

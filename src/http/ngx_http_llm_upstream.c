@@ -531,7 +531,7 @@ ngx_http_llm_unpark(ngx_http_llm_ctx_t *ctx)
     u->peer.connection = NULL;
     u->peer.sockaddr = NULL;
 
-    /* the state made for the parked peer: $upstream_… tell of real ones only */
+    /* the state made for the parked peer: $upstream_* tell of real ones */
 
     ctx->request->upstream_states->nelts--;
     u->state = NULL;

@@ -1,5 +1,5 @@
 /*
- * The $llm_… variables: what happened to a request, for logs, maps and others.
+ * The $llm_ variables: what happened to a request, for logs and maps.
  *
  * Empty where the request did not get that far, "-" never.  Values the client
  * chose are given as they are, so log formats should escape them (json).

@@ -1,0 +1,280 @@
+/*
+ * The body of one attempt's request: the client's, with this target's edits.
+ *
+ * A fresh chain each time, of spans of what the client sent (in memory, or in
+ * its temporary file) and small pieces of ours between them.
+ */
+
+#include "ngx_http_llm_ctx.h"
+
+
+static ngx_int_t ngx_http_llm_compose_edits(ngx_http_llm_ctx_t *ctx,
+    ngx_http_llm_body_chain_t *body);
+static ngx_int_t ngx_http_llm_compose_audio(ngx_http_llm_ctx_t *ctx,
+    ngx_http_llm_body_chain_t *body);
+static size_t ngx_http_llm_fields_size(ngx_http_llm_ctx_t *ctx);
+static ngx_int_t ngx_http_llm_add_memory(ngx_http_llm_ctx_t *ctx,
+    ngx_http_llm_body_chain_t *body, u_char *data, size_t len);
+static ngx_int_t ngx_http_llm_add_span(ngx_http_llm_ctx_t *ctx,
+    ngx_http_llm_body_chain_t *body, size_t from, size_t to);
+
+
+ngx_int_t
+ngx_http_llm_compose_body(ngx_http_llm_ctx_t *ctx,
+    ngx_http_llm_body_chain_t *body)
+{
+    ngx_str_t  text;
+
+    if (ctx->analyze) {
+
+        if (ngx_http_llm_analyze_body(ctx, &text) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        return ngx_http_llm_add_memory(ctx, body, text.data, text.len);
+    }
+
+    if (ctx->raw_audio.len) {
+        return ngx_http_llm_compose_audio(ctx, body);
+    }
+
+    if (ctx->facts.kind == LLM_BODY_JSON
+        || ctx->facts.kind == LLM_BODY_MULTIPART)
+    {
+        return ngx_http_llm_compose_edits(ctx, body);
+    }
+
+    return ngx_http_llm_add_span(ctx, body, 0, ctx->body.len);
+}
+
+
+static ngx_int_t
+ngx_http_llm_compose_edits(ngx_http_llm_ctx_t *ctx,
+    ngx_http_llm_body_chain_t *body)
+{
+    size_t                      size, at;
+    u_char                     *mem;
+    llm_buf_t                   b;
+    ngx_str_t                   model;
+    ngx_uint_t                  i;
+    llm_str_t                   name;
+    llm_edits_t                 edits;
+    llm_edit_t                 *e;
+    ngx_http_llm_transcribe_t  *tr;
+
+    tr = ctx->llcf->transcribe;
+
+    ngx_http_llm_target_model(ctx, ctx->send->target, &model);
+
+    name = LLM_NOSTR;
+
+    if (model.data != ctx->model.data) {
+        name = ngx_http_llm_view(&model);
+    }
+
+    size = 1024 + 6 * model.len + ngx_http_llm_fields_size(ctx);
+
+    mem = ngx_palloc(ctx->request->pool, size);
+    if (mem == NULL) {
+        return NGX_ERROR;
+    }
+
+    llm_buf_init(&b, mem, size);
+    edits.n = 0;
+
+    if (llm_request_edits(&ctx->facts, name, tr ? tr->fields : NULL,
+                          tr ? tr->nfields : 0, ctx->hide_usage, &b, &edits)
+        != LLM_OK)
+    {
+        ngx_log_error(NGX_LOG_ERR, ctx->request->connection->log, 0,
+                      "llm request could not be rewritten for \"%V\"",
+                      &ctx->send->target->provider->name);
+        return NGX_ERROR;
+    }
+
+    at = 0;
+
+    for (i = 0; i < edits.n; i++) {
+        e = &edits.edit[i];
+
+        if (ngx_http_llm_add_span(ctx, body, at, e->at) != NGX_OK
+            || ngx_http_llm_add_memory(ctx, body, (u_char *) e->text.data,
+                                       e->text.len)
+               != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        at = e->at + e->cut;
+    }
+
+    return ngx_http_llm_add_span(ctx, body, at, ctx->body.len);
+}
+
+
+/* A raw audio body becomes the file part of a form. */
+
+static ngx_int_t
+ngx_http_llm_compose_audio(ngx_http_llm_ctx_t *ctx,
+    ngx_http_llm_body_chain_t *body)
+{
+    u_char                     *p, *start;
+    size_t                      size;
+    ngx_str_t                   model, *type;
+    ngx_uint_t                  i;
+    llm_field_t                *f;
+    ngx_http_llm_transcribe_t  *tr;
+
+    tr = ctx->llcf->transcribe;
+    type = &ctx->request->headers_in.content_type->value;
+
+    ngx_http_llm_target_model(ctx, ctx->send->target, &model);
+
+    size = 512 + model.len + type->len + ctx->raw_audio.len
+           + ngx_http_llm_fields_size(ctx);
+
+    start = ngx_pnalloc(ctx->request->pool, size);
+    if (start == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = start;
+
+    if (model.len) {
+        p = ngx_sprintf(p, "--" NGX_HTTP_LLM_BOUNDARY "%*s" CRLF
+                        "Content-Disposition: form-data; name=\"model\""
+                        CRLF CRLF "%V" CRLF, sizeof(ctx->id), ctx->id, &model);
+    }
+
+    for (i = 0; i < tr->nfields; i++) {
+        f = &tr->fields[i];
+
+        p = ngx_sprintf(p, "--" NGX_HTTP_LLM_BOUNDARY "%*s" CRLF
+                        "Content-Disposition: form-data; name=\"%*s\""
+                        CRLF CRLF "%*s" CRLF, sizeof(ctx->id), ctx->id,
+                        f->name.len, f->name.data, f->text.len, f->text.data);
+    }
+
+    p = ngx_sprintf(p, "--" NGX_HTTP_LLM_BOUNDARY "%*s" CRLF
+                    "Content-Disposition: form-data; name=\"file\"; "
+                    "filename=\"audio.%V\"" CRLF
+                    "Content-Type: %V" CRLF CRLF, sizeof(ctx->id), ctx->id,
+                    &ctx->raw_audio, type);
+
+    if (ngx_http_llm_add_memory(ctx, body, start, p - start) != NGX_OK
+        || ngx_http_llm_add_span(ctx, body, 0, ctx->body.len) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    start = ngx_pnalloc(ctx->request->pool,
+                        sizeof(CRLF "--" NGX_HTTP_LLM_BOUNDARY "--" CRLF) - 1
+                        + sizeof(ctx->id));
+    if (start == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_sprintf(start, CRLF "--" NGX_HTTP_LLM_BOUNDARY "%*s--" CRLF,
+                    sizeof(ctx->id), ctx->id);
+
+    return ngx_http_llm_add_memory(ctx, body, start, p - start);
+}
+
+
+static size_t
+ngx_http_llm_fields_size(ngx_http_llm_ctx_t *ctx)
+{
+    size_t                      size;
+    ngx_uint_t                  i;
+    ngx_http_llm_transcribe_t  *tr;
+
+    tr = ctx->llcf->transcribe;
+    size = 0;
+
+    for (i = 0; tr && i < tr->nfields; i++) {
+        size += 256 + tr->fields[i].name.len + tr->fields[i].text.len
+                + tr->fields[i].json.len;
+    }
+
+    return size;
+}
+
+
+static ngx_int_t
+ngx_http_llm_add_memory(ngx_http_llm_ctx_t *ctx,
+    ngx_http_llm_body_chain_t *body, u_char *data, size_t len)
+{
+    ngx_buf_t    *b;
+    ngx_chain_t  *cl;
+
+    if (len == 0) {
+        return NGX_OK;
+    }
+
+    b = ngx_calloc_buf(ctx->request->pool);
+    cl = ngx_alloc_chain_link(ctx->request->pool);
+
+    if (b == NULL || cl == NULL) {
+        return NGX_ERROR;
+    }
+
+    b->start = data;
+    b->pos = data;
+    b->last = data + len;
+    b->end = b->last;
+    b->memory = 1;
+
+    cl->buf = b;
+    cl->next = NULL;
+
+    *body->last = cl;
+    body->last = &cl->next;
+    body->length += len;
+
+    return NGX_OK;
+}
+
+
+/* A span of the client's body, wherever nginx has put it. */
+
+static ngx_int_t
+ngx_http_llm_add_span(ngx_http_llm_ctx_t *ctx,
+    ngx_http_llm_body_chain_t *body, size_t from, size_t to)
+{
+    ngx_buf_t                *b;
+    ngx_chain_t              *cl;
+    ngx_http_request_body_t  *rb;
+
+    if (from >= to) {
+        return NGX_OK;
+    }
+
+    rb = ctx->request->request_body;
+
+    if (rb->temp_file == NULL) {
+        return ngx_http_llm_add_memory(ctx, body, ctx->body.data + from,
+                                       to - from);
+    }
+
+    b = ngx_calloc_buf(ctx->request->pool);
+    cl = ngx_alloc_chain_link(ctx->request->pool);
+
+    if (b == NULL || cl == NULL) {
+        return NGX_ERROR;
+    }
+
+    b->in_file = 1;
+    b->temp_file = 1;
+    b->file = &rb->temp_file->file;
+    b->file_pos = from;
+    b->file_last = to;
+
+    cl->buf = b;
+    cl->next = NULL;
+
+    *body->last = cl;
+    body->last = &cl->next;
+    body->length += to - from;
+
+    return NGX_OK;
+}
