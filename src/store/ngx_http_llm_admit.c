@@ -15,6 +15,10 @@
 static ngx_int_t ngx_http_llm_admit_gate_locked(
     ngx_http_llm_store_gate_t *gate, ngx_uint_t force, uint32_t random,
     llm_msec_t now, ngx_http_llm_ticket_t *ticket, llm_msec_t *wait);
+static ngx_int_t ngx_http_llm_admit_key_locked(ngx_http_llm_store_t *store,
+    const llm_need_t *need, const llm_tried_t *tried, uint64_t random,
+    llm_msec_t now, ngx_http_llm_ticket_t *ticket, llm_msec_t *wait,
+    llm_class_t *cause);
 static ngx_http_llm_lane_node_t *ngx_http_llm_admit_lane_lock(
     ngx_http_llm_store_t *store, ngx_http_llm_store_pool_t *pool,
     ngx_str_t *model, llm_msec_t now);
@@ -34,9 +38,7 @@ ngx_http_llm_store_admit(ngx_http_llm_store_t *store,
     llm_class_t *cause)
 {
     uint64_t                   random;
-    llm_rc_t                   rc;
-    ngx_int_t                  held;
-    llm_lane_t                 lane;
+    ngx_int_t                  rc;
     llm_msec_t                 now;
     ngx_http_llm_lane_node_t  *ln;
 
@@ -54,38 +56,23 @@ ngx_http_llm_store_admit(ngx_http_llm_store_t *store,
 
     ln = ngx_http_llm_admit_lane_lock(store, pool, model, now);
 
-    held = ngx_http_llm_admit_gate_locked(gate, force, (uint32_t) random, now,
-                                          ticket, wait);
+    rc = ngx_http_llm_admit_gate_locked(gate, force, (uint32_t) random, now,
+                                        ticket, wait);
 
-    if (held == NGX_OK && pool) {
-        rc = LLM_NONE;
+    if (rc == NGX_OK && pool) {
+        ticket->pool = pool;
+        ticket->lane = ln;
 
-        if (ln) {
-            ngx_http_llm_lane_view(pool, ln, &lane);
-            rc = llm_keypool_pick(&lane, need, tried, random, now,
-                                  &ticket->lease, wait, cause);
-        }
+        rc = ngx_http_llm_admit_key_locked(store, need, tried, random, now,
+                                           ticket, wait, cause);
 
-        if (rc == LLM_OK) {
-            ticket->pool = pool;
-            ticket->lane = ln;
-            ticket->lane_id = ln->id;
-
-            if (pool->node->limited) {
-                ((ngx_http_llm_root_t *) store->root)->changes++;
-            }
-
-        } else {
-            held = NGX_DECLINED;
-
-            if (ticket->probe) {
-                (void) llm_breaker_report(&gate->breaker, &gate->node->breaker,
-                                          -1, 1, (uint32_t) random, now);
-            }
+        if (rc != NGX_OK && ticket->probe) {
+            (void) llm_breaker_report(&gate->breaker, &gate->node->breaker,
+                                      -1, 1, (uint32_t) random, now);
         }
     }
 
-    if (held == NGX_OK) {
+    if (rc == NGX_OK) {
         ticket->gate = gate;
         ngx_http_llm_store_unlock(store);
         return NGX_OK;
@@ -96,6 +83,8 @@ ngx_http_llm_store_admit(ngx_http_llm_store_t *store,
     }
 
     ngx_http_llm_store_unlock(store);
+
+    ticket->pool = NULL;
 
     if (ticket->inflight) {
         ticket->inflight = 0;
@@ -136,6 +125,39 @@ ngx_http_llm_admit_gate_locked(ngx_http_llm_store_gate_t *gate,
     }
 
     return NGX_DECLINED;
+}
+
+
+static ngx_int_t
+ngx_http_llm_admit_key_locked(ngx_http_llm_store_t *store,
+    const llm_need_t *need, const llm_tried_t *tried, uint64_t random,
+    llm_msec_t now, ngx_http_llm_ticket_t *ticket, llm_msec_t *wait,
+    llm_class_t *cause)
+{
+    llm_lane_t            lane;
+    ngx_http_llm_root_t  *root;
+
+    if (ticket->lane == NULL) {
+        return NGX_DECLINED;
+    }
+
+    ngx_http_llm_lane_view(ticket->pool, ticket->lane, &lane);
+
+    if (llm_keypool_pick(&lane, need, tried, random, now, &ticket->lease, wait,
+                         cause)
+        != LLM_OK)
+    {
+        return NGX_DECLINED;
+    }
+
+    ticket->lane_id = ticket->lane->id;
+
+    if (ticket->pool->node->limited) {
+        root = store->root;
+        root->changes++;
+    }
+
+    return NGX_OK;
 }
 
 
@@ -314,6 +336,7 @@ ngx_http_llm_store_settle(ngx_http_llm_store_t *store,
     llm_lane_t                  lane;
     llm_msec_t                  now;
     llm_outcome_t               neither;
+    ngx_http_llm_root_t        *root;
     ngx_http_llm_lane_node_t   *ln;
     ngx_http_llm_store_gate_t  *gate;
 
@@ -347,7 +370,8 @@ ngx_http_llm_store_settle(ngx_http_llm_store_t *store,
         }
 
         if (ticket->pool->node->limited) {
-            ((ngx_http_llm_root_t *) store->root)->changes++;
+            root = store->root;
+            root->changes++;
         }
     }
 

@@ -115,11 +115,16 @@ ngx_http_llm_lane_recycle_locked(ngx_http_llm_store_pool_t *pool,
         return NULL;
     }
 
-    ngx_memzero(ln, ngx_http_llm_lane_size(pool));
-    ngx_http_llm_lane_format(pool, ln);
-    ngx_http_llm_lane_name(pn, ln, model, hash);
+    /* the pointers stay: a worker killed in here leaves a lane that works */
 
+    ngx_memzero(ln + 1, ngx_http_llm_lane_size(pool)
+                        - sizeof(ngx_http_llm_lane_node_t));
+    ln->wake = 0;
+    ln->rest = 0;
+    ln->cursor = 0;
     ln->used = now;
+
+    ngx_http_llm_lane_name(pn, ln, model, hash);
     pn->lane_hash[oldest] = hash;
 
     return ln;
