@@ -1,6 +1,6 @@
 
 /*
- * Reading our configuration blocks: the members of `llm_provider NAME { … }`
+ * Reading our configuration blocks: the members of `llm_provider NAME { ... }`
  * and the parameters of one member.
  *
  * A block's members are not nginx directives (they would fill the namespace of
@@ -75,7 +75,7 @@ ngx_int_t ngx_http_llm_args(ngx_conf_t *cf, ngx_uint_t first,
 ngx_int_t ngx_http_llm_arg_value(ngx_conf_t *cf, ngx_str_t *what,
     ngx_http_llm_arg_t *arg, ngx_str_t *value, void *conf);
 
-/* Whether a word is "name=…"; *value is what follows. */
+/* Whether a word is "name=..."; *value is what follows. */
 
 ngx_uint_t ngx_http_llm_arg_is(ngx_str_t *word, char *name, ngx_str_t *value);
 

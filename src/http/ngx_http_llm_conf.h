@@ -128,10 +128,28 @@ ngx_int_t ngx_http_llm_find_target(ngx_conf_t *cf,
 typedef struct {
     ngx_http_llm_key_pool_t  *pool;
     ngx_array_t              *zones;           /* of the build */
-    ngx_array_t               keys;
-    ngx_array_t               groups;
+    ngx_array_t               keys;            /* ngx_http_llm_key_row_t */
+    ngx_array_t               groups;          /* ngx_http_llm_group_row_t */
     ngx_uint_t                position;        /* of the last key, from 1 */
 } ngx_http_llm_pool_block_t;
+
+/* A group and a key, as their lines say. */
+
+typedef struct {
+    ngx_str_t                name;
+    llm_group_conf_t         conf;
+} ngx_http_llm_group_row_t;
+
+
+typedef struct {
+    ngx_http_llm_key_t       key;
+    ngx_str_t                group;        /* name, or empty: its own */
+    uint32_t                 weight;
+    llm_group_conf_t        *own;          /* shared by the keys of one line */
+    u_char                  *file;
+    ngx_uint_t               line;
+} ngx_http_llm_key_row_t;
+
 
 ngx_int_t ngx_http_llm_pool_begin(ngx_conf_t *cf, ngx_str_t *name,
     ngx_http_llm_pool_block_t *pb);

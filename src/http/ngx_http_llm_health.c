@@ -16,7 +16,7 @@
 
 typedef struct {
     ngx_uint_t  all;                       /* providers that are on */
-    ngx_uint_t  able;                      /* … and can serve now */
+    ngx_uint_t  able;                      /* ... and can serve now */
 } ngx_http_llm_health_t;
 
 

@@ -34,8 +34,8 @@ typedef struct {
 
 void ngx_http_llm_limits_init(ngx_http_llm_limits_t *limits);
 
-/* Reads one parameter.  NGX_OK, NGX_DECLINED (not one of these: limit=, clock=,
- * reset=, shared), NGX_ERROR (logged).  `zones` caches ngx_http_llm_tz_row_t. */
+/* Reads one parameter.  NGX_OK, NGX_DECLINED (none of limit=, clock=, reset=,
+ * shared), NGX_ERROR (logged).  `zones`: ngx_http_llm_tz_row_t, a cache. */
 
 ngx_int_t ngx_http_llm_limits_arg(ngx_conf_t *cf, ngx_array_t *zones,
     ngx_http_llm_limits_t *limits, ngx_str_t *arg);

@@ -37,6 +37,10 @@ char *ngx_http_llm_gate_breaker(ngx_conf_t *cf, void *block);
 char *ngx_http_llm_gate_inflight(ngx_conf_t *cf, void *block);
 char *ngx_http_llm_gate_keepalive(ngx_conf_t *cf, void *block);
 
+/* provider_header.c */
+
+char *ngx_http_llm_provider_header(ngx_conf_t *cf, void *block);
+
 /* provider_mock.c: the built-in mock, recordings, replays */
 
 ngx_int_t ngx_http_llm_mock_defaults(ngx_conf_t *cf,

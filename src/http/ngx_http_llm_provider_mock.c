@@ -179,7 +179,7 @@ ngx_http_llm_mock_seed(ngx_conf_t *cf, void *block)
 }
 
 
-/* fault NAME …; lines add up */
+/* fault NAME ...; lines add up */
 
 char *
 ngx_http_llm_mock_fault(ngx_conf_t *cf, void *block)

@@ -196,7 +196,7 @@ ngx_http_llm_find_target(ngx_conf_t *cf, ngx_http_llm_main_conf_t *lmcf,
 }
 
 
-/* target NAME [on=CONDITION,…] */
+/* target NAME [on=CONDITION,...] */
 
 static char *
 ngx_http_llm_route_target(ngx_conf_t *cf, void *block)
