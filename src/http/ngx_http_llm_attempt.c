@@ -239,6 +239,8 @@ ngx_http_llm_attempt_over(ngx_http_llm_ctx_t *ctx)
 
     ngx_http_llm_upstream_leave(ctx);
 
+    ctx->request->connection->log->action = "choosing a provider";
+
     ctx->waited += ngx_current_msec - send->started;
 
     if (ctx->no_cache && send->cached) {
@@ -283,8 +285,8 @@ ngx_http_llm_attempt_over(ngx_http_llm_ctx_t *ctx)
     ngx_http_llm_record_end(send->record, send->frame.status.code,
                             &send->content_type, 0);
 
-    ngx_http_llm_report(ctx);
     ngx_http_llm_log_send(ctx, class, wait);
+    ngx_http_llm_report(ctx);
     ngx_http_llm_remember(ctx);
     ngx_http_llm_decide(ctx, class, wait);
 }

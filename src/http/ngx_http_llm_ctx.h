@@ -270,7 +270,7 @@ ngx_int_t ngx_http_llm_frame(ngx_http_llm_ctx_t *ctx, ngx_buf_t *b);
 void ngx_http_llm_events_init(ngx_http_llm_ctx_t *ctx);
 ngx_int_t ngx_http_llm_events(ngx_http_llm_ctx_t *ctx, u_char *p, size_t n);
 ngx_int_t ngx_http_llm_event_tail(ngx_http_llm_ctx_t *ctx);
-ngx_int_t ngx_http_llm_pass(ngx_http_llm_ctx_t *ctx, u_char *p, size_t n);
+ngx_int_t ngx_http_llm_pass_bytes(ngx_http_llm_ctx_t *ctx, u_char *p, size_t n);
 
 /* stream.c: nginx's input filter, and the end of a committed answer. */
 ngx_int_t ngx_http_llm_input_filter_init(void *data);

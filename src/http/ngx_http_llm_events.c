@@ -66,7 +66,7 @@ ngx_http_llm_events(ngx_http_llm_ctx_t *ctx, u_char *p, size_t n)
 
             /* the run ends where a cut event begins */
 
-            if (ngx_http_llm_pass(ctx, run, p - run) != NGX_OK
+            if (ngx_http_llm_pass_bytes(ctx, run, p - run) != NGX_OK
                 || ngx_http_llm_event_cut(ctx, p, len) != NGX_OK)
             {
                 return NGX_ERROR;
@@ -87,7 +87,7 @@ ngx_http_llm_events(ngx_http_llm_ctx_t *ctx, u_char *p, size_t n)
 
             if (rc == NGX_DECLINED) {
 
-                if (ngx_http_llm_pass(ctx, run, p - run) != NGX_OK) {
+                if (ngx_http_llm_pass_bytes(ctx, run, p - run) != NGX_OK) {
                     return NGX_ERROR;
                 }
 
@@ -99,7 +99,7 @@ ngx_http_llm_events(ngx_http_llm_ctx_t *ctx, u_char *p, size_t n)
         n -= len;
     }
 
-    return ngx_http_llm_pass(ctx, run, p - run);
+    return ngx_http_llm_pass_bytes(ctx, run, p - run);
 }
 
 
@@ -298,7 +298,7 @@ ngx_http_llm_event_passes(ngx_http_llm_ctx_t *ctx, llm_str_t raw)
 /* Lets bytes pass: held in a copy before the commit, as they lie after it. */
 
 ngx_int_t
-ngx_http_llm_pass(ngx_http_llm_ctx_t *ctx, u_char *p, size_t n)
+ngx_http_llm_pass_bytes(ngx_http_llm_ctx_t *ctx, u_char *p, size_t n)
 {
     ngx_buf_t            *b;
     ngx_chain_t          *cl;

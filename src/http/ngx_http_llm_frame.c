@@ -146,7 +146,7 @@ ngx_http_llm_body(ngx_http_llm_ctx_t *ctx, u_char *p, size_t n)
         return ngx_http_llm_events(ctx, p, n);
 
     case NGX_HTTP_LLM_ANSWER_RAW:
-        return ngx_http_llm_pass(ctx, p, n);
+        return ngx_http_llm_pass_bytes(ctx, p, n);
 
     default:
         return NGX_OK;

@@ -131,8 +131,8 @@ ngx_http_llm_time_is_up(ngx_http_llm_ctx_t *ctx)
             ngx_http_llm_upstream_leave(ctx);
 
             send->outcome.class = LLM_CLASS_TIMEOUT_TOTAL;
-            ngx_http_llm_report(ctx);
             ngx_http_llm_log_send(ctx, send->outcome.class, 0);
+            ngx_http_llm_report(ctx);
         }
 
         ctx->code = LLM_CODE_GATEWAY_DEADLINE;
