@@ -28,8 +28,8 @@ typedef struct {
 
 /* A refusal's body and status. */
 typedef struct {
-    llm_outcome_t  outcome;             /* class, wait, quota, for the key pool */
-    llm_str_t      message;             /* decoded, truncated to 2 KB, or empty */
+    llm_outcome_t  outcome;             /* class, wait, quota: for keys */
+    llm_str_t      message;             /* decoded, at most 2 KB, or empty */
     llm_str_t      type;                /* the provider's own type and code, */
     llm_str_t      code;                /*   decoded, or empty */
     unsigned       native:1;            /* the body is an error object in this
@@ -40,11 +40,13 @@ typedef struct {
 typedef enum {
     LLM_EVENT_PREFACE,                  /* role, empty delta, comment, ping */
     LLM_EVENT_CONTENT,                  /* first content commits */
-    LLM_EVENT_USAGE,                    /* only usage: hidden unless asked for */
+    LLM_EVENT_USAGE,                    /* only usage: hide unless asked for */
     LLM_EVENT_DONE,                     /* the terminator */
     LLM_EVENT_ERROR,                    /* answer->class, message are set */
     LLM_EVENT_MALFORMED                 /* not JSON: dropped and counted */
 } llm_event_t;
+
+#define LLM_STREAM_FRAME  448           /* larger frames are not remembered */
 
 typedef struct {
     llm_endpoint_t  endpoint;
@@ -60,6 +62,11 @@ typedef struct {
     uint32_t        events;
     llm_class_t     error;
     llm_str_t       message;            /* of the last error event, in `mem` */
+
+    /* The dialect's own: what stood around the text of the last content event.
+     * The next one mostly differs in the text alone and needs no parsing. */
+    uint16_t        head, tail;         /* bytes in front of it and behind it */
+    unsigned char   frame[LLM_STREAM_FRAME];
 } llm_stream_t;
 
 typedef struct llm_dialect_s  llm_dialect_t;

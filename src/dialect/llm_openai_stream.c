@@ -4,10 +4,19 @@
  * Everything before the first content can still be thrown away and asked for
  * elsewhere, so an event counts as content only when a client would show
  * something, or learn that the answer is over.  This runs for every event of
- * every stream: top-level members are found in one scan, choices in a second.
+ * every stream, so the frame of the last content event is kept: where the next
+ * one has the same around its text, two comparisons stand for two scans.
  */
 
+#include "llm_bytes.h"
 #include "llm_openai.h"
+
+
+/* What the choices of one event show. */
+typedef struct {
+    unsigned   n;                       /* members that show something */
+    llm_str_t  text;                    /* the last one, when it is a string */
+} llm_shown_t;
 
 
 enum {
@@ -92,15 +101,23 @@ llm_stream_shows(llm_json_kind_t kind, llm_str_t value)
 }
 
 
+static void
+llm_stream_show(llm_shown_t *shown, const llm_json_member_t *m)
+{
+    shown->n++;
+    shown->text = m->kind == LLM_JSON_STRING ? m->value : LLM_NOSTR;
+}
+
+
 /* A delta shows something unless it only names the role. */
-static int
-llm_stream_delta(llm_str_t delta)
+static void
+llm_stream_delta(llm_str_t delta, llm_shown_t *shown)
 {
     llm_json_iter_t    it;
     llm_json_member_t  m;
 
     if (llm_json_begin(&it, delta) != LLM_OK) {
-        return 0;
+        return;
     }
 
     while (llm_json_next(&it, &m) == LLM_OK) {
@@ -119,11 +136,12 @@ llm_stream_delta(llm_str_t delta)
         case 'f':
         case 'a':
         case 'i':
-            return 1;
+            llm_stream_show(shown, &m);
+            break;
 
         case 'r':
             if (!llm_str_eq(m.key, LLM_STR("role"))) {
-                return 1;
+                llm_stream_show(shown, &m);
             }
             break;
 
@@ -131,8 +149,6 @@ llm_stream_delta(llm_str_t delta)
             break;
         }
     }
-
-    return 0;
 }
 
 
@@ -145,11 +161,11 @@ llm_stream_error(llm_stream_t *s, const llm_openai_error_t *e, llm_buf_t *mem)
 }
 
 
-/* One choice: 1 shows something or is over, 0 neither, -1 is an error. */
+/* One choice: 1 is over, 0 goes on, -1 is an error. */
 static int
-llm_stream_choice(llm_stream_t *s, llm_str_t choice)
+llm_stream_choice(llm_stream_t *s, llm_str_t choice, llm_shown_t *shown)
 {
-    int                content, finished;
+    int                finished;
     uint64_t           index, bit;
     llm_str_t          reason;
     llm_json_iter_t    it;
@@ -160,7 +176,6 @@ llm_stream_choice(llm_stream_t *s, llm_str_t choice)
     }
 
     index = 0;
-    content = 0;
     finished = 0;
     reason = LLM_NOSTR;
 
@@ -169,10 +184,12 @@ llm_stream_choice(llm_stream_t *s, llm_str_t choice)
         if (llm_str_eq(m.key, LLM_STR("delta"))
             || llm_str_eq(m.key, LLM_STR("message")))
         {
-            content |= llm_stream_delta(m.value);
+            llm_stream_delta(m.value, shown);
 
         } else if (llm_str_eq(m.key, LLM_STR("text"))) {
-            content |= llm_stream_shows(m.kind, m.value);
+            if (llm_stream_shows(m.kind, m.value)) {
+                llm_stream_show(shown, &m);
+            }
 
         } else if (llm_str_eq(m.key, LLM_STR("index"))) {
             if (llm_json_uint(m.value, &index) != LLM_OK) {
@@ -198,7 +215,69 @@ llm_stream_choice(llm_stream_t *s, llm_str_t choice)
         s->finished |= bit;
     }
 
-    return content || finished;
+    return finished;
+}
+
+
+/* Remembers what stands around the text of a content event. */
+static void
+llm_stream_remember(llm_stream_t *s, llm_str_t event, llm_str_t text)
+{
+    size_t  head, tail;
+
+    head = (size_t) (text.data - event.data) + 1;
+    tail = event.len - head - (text.len - 2);
+
+    if (head + tail > LLM_STREAM_FRAME) {
+        return;
+    }
+
+    memcpy(s->frame, event.data, head);
+    memcpy(s->frame + head, event.data + event.len - tail, tail);
+
+    s->head = (uint16_t) head;
+    s->tail = (uint16_t) tail;
+}
+
+
+/* Whether an event has the remembered frame around a well-formed text. */
+static int
+llm_stream_again(const llm_stream_t *s, llm_str_t event)
+{
+    size_t                frame;
+    const unsigned char  *p, *end;
+
+    frame = (size_t) s->head + s->tail;
+
+    if (frame == 0 || event.len <= frame) {
+        return 0;
+    }
+
+    p = event.data + s->head;
+    end = event.data + event.len - s->tail;
+
+    if (memcmp(event.data, s->frame, s->head) != 0
+        || memcmp(end, s->frame + s->head, s->tail) != 0)
+    {
+        return 0;
+    }
+
+    for ( ;; ) {
+        p = llm_bytes_find(p, end, LLM_BYTES_STRING);
+        if (p == end) {
+            return 1;
+        }
+
+        /* \u is left to the scan */
+
+        if (*p != '\\' || end - p < 2
+            || memchr("\"\\/bfnrt", p[1], 8) == NULL)
+        {
+            return 0;
+        }
+
+        p += 2;
+    }
 }
 
 
@@ -215,19 +294,22 @@ llm_stream_usage(llm_stream_t *s, llm_str_t object)
 
 /* Chunks with choices: chat, completions, vLLM's transcriptions. */
 static llm_event_t
-llm_stream_chunk(llm_stream_t *s, const llm_json_want_t *want, llm_buf_t *mem)
+llm_stream_chunk(llm_stream_t *s, const llm_json_want_t *want,
+    llm_str_t event, llm_buf_t *mem)
 {
-    int                 content, usage;
+    int                 finished, plain;
+    llm_shown_t         shown;
     llm_json_iter_t     it;
     llm_json_member_t   m;
     llm_openai_error_t  e;
 
-    content = 0;
-    usage = 0;
+    memset(&shown, 0, sizeof(llm_shown_t));
+    finished = 0;
+    plain = 1;
 
     if (want[LLM_S_USAGE].kind == LLM_JSON_OBJECT) {
         llm_stream_usage(s, want[LLM_S_USAGE].value);
-        usage = 1;
+        plain = 0;
 
     } else if (want[LLM_S_X_GROQ].kind == LLM_JSON_OBJECT
                && llm_json_get(want[LLM_S_X_GROQ].value, LLM_STR("usage"), &m)
@@ -235,6 +317,7 @@ llm_stream_chunk(llm_stream_t *s, const llm_json_want_t *want, llm_buf_t *mem)
                && m.kind == LLM_JSON_OBJECT)
     {
         llm_stream_usage(s, m.value);
+        plain = 0;
     }
 
     if (want[LLM_S_CHOICES].kind == LLM_JSON_ARRAY
@@ -242,14 +325,14 @@ llm_stream_chunk(llm_stream_t *s, const llm_json_want_t *want, llm_buf_t *mem)
     {
         while (llm_json_next(&it, &m) == LLM_OK) {
 
-            switch (llm_stream_choice(s, m.value)) {
+            switch (llm_stream_choice(s, m.value, &shown)) {
 
             case -1:
                 memset(&e, 0, sizeof(llm_openai_error_t));
                 return llm_stream_error(s, &e, mem);
 
             case 1:
-                content = 1;
+                finished = 1;
                 break;
 
             default:
@@ -258,12 +341,17 @@ llm_stream_chunk(llm_stream_t *s, const llm_json_want_t *want, llm_buf_t *mem)
         }
     }
 
-    if (content) {
+    if (shown.n == 1 && shown.text.data && !finished && plain) {
+        llm_stream_remember(s, event, shown.text);
+    }
+
+    if (shown.n || finished) {
         s->content = 1;
         return LLM_EVENT_CONTENT;
     }
 
-    return usage ? LLM_EVENT_USAGE : LLM_EVENT_PREFACE;
+    return want[LLM_S_USAGE].kind == LLM_JSON_OBJECT ? LLM_EVENT_USAGE
+                                                     : LLM_EVENT_PREFACE;
 }
 
 
@@ -375,6 +463,10 @@ llm_openai_event(llm_stream_t *s, const llm_sse_event_t *ev, llm_buf_t *mem)
         return LLM_EVENT_PREFACE;
     }
 
+    if (llm_stream_again(s, ev->data)) {
+        return LLM_EVENT_CONTENT;
+    }
+
     if (ev->data.len >= 6 && memcmp(ev->data.data, "[DONE]", 6) == 0) {
         s->done = 1;
         return LLM_EVENT_DONE;
@@ -396,7 +488,7 @@ llm_openai_event(llm_stream_t *s, const llm_sse_event_t *ev, llm_buf_t *mem)
     }
 
     if (chat || want[LLM_S_CHOICES].value.data) {
-        return llm_stream_chunk(s, want, mem);
+        return llm_stream_chunk(s, want, ev->data, mem);
     }
 
     if (want[LLM_S_TYPE].kind == LLM_JSON_STRING) {

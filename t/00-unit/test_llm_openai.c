@@ -829,6 +829,62 @@ test_odd_events(void)
 }
 
 
+#define HEAD  "{\"choices\":[{\"index\":0,\"delta\":{\"content\":\""
+#define TAIL  "\"},\"finish_reason\":null}]}"
+
+/* The frame of a content event is remembered: it must not hide anything. */
+static void
+test_remembered(void)
+{
+    size_t           i;
+    char             name[128];
+    llm_buf_t        mem;
+    llm_stream_t     s;
+    llm_sse_event_t  ev;
+
+    static const struct {
+        const char   *data;
+        llm_event_t   verdict;
+    } t[] = {
+        { HEAD "next" TAIL, LLM_EVENT_CONTENT },
+        { HEAD "a\\n\\\"\\\\" TAIL, LLM_EVENT_CONTENT },
+        { HEAD "\\u00e4\\ud83d" TAIL, LLM_EVENT_CONTENT },
+        { HEAD "\xc3\xa4" TAIL, LLM_EVENT_CONTENT },
+        { HEAD TAIL, LLM_EVENT_PREFACE },
+        { HEAD "a\\" TAIL, LLM_EVENT_MALFORMED },
+        { HEAD "a\\x" TAIL, LLM_EVENT_MALFORMED },
+        { HEAD "a\\u00g0" TAIL, LLM_EVENT_MALFORMED },
+        { HEAD "a\nb" TAIL, LLM_EVENT_MALFORMED },
+        { HEAD "a\"b" TAIL, LLM_EVENT_MALFORMED },
+        { HEAD "a" TAIL "}", LLM_EVENT_MALFORMED },
+        { HEAD "\"},\"finish_reason\":\"error\"},{\"delta\":{\"content\":\"x"
+          TAIL, LLM_EVENT_ERROR },
+        { HEAD "\"},\"finish_reason\":\"stop\"}],\"error\":{},\"x\":[{"
+          "\"y\":{\"z\":\"" TAIL, LLM_EVENT_ERROR },
+        { "[DONE]", LLM_EVENT_DONE }
+    };
+
+    for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+        (void) event(LLM_EP_CHAT, "", HEAD "first" TAIL, &s);
+        ok(s.head && s.tail, "the frame is remembered");
+
+        ev.event = LLM_NOSTR;
+        ev.data = tap_c(t[i].data);
+        ev.has_data = 1;
+        llm_buf_init(&mem, memory, sizeof(memory));
+        snprintf(name, sizeof(name), "then %s", t[i].data);
+        is_int(openai->event(&s, &ev, &mem), t[i].verdict, name);
+    }
+
+    (void) event(LLM_EP_CHAT, "", "{\"usage\":{},\"choices\":[{\"delta\":{"
+                 "\"content\":\"x\"}}]}", &s);
+    is_int(s.head, 0, "no frame with usage in it");
+    (void) event(LLM_EP_CHAT, "", "{\"choices\":[{\"delta\":{\"content\":"
+                 "\"x\"},\"finish_reason\":\"stop\"}]}", &s);
+    is_int(s.head, 0, "nor with a finish reason");
+}
+
+
 static llm_str_t
 path(llm_endpoint_t ep, const char *rest)
 {
@@ -888,6 +944,7 @@ main(void)
     test_odd_refusals();
     test_streams();
     test_odd_events();
+    test_remembered();
     test_row();
 
     return tap_done();

@@ -2,7 +2,7 @@
  * Whatever a provider sends: a whole answer, a refusal, or a stream of events.
  *
  * The first byte chooses the reader and the endpoint.  Views have to point into
- * the body or into the memory given for them, and a stream has to mean the same
+ * the body or into the memory given for them; a stream has to mean the same
  * however it is cut.
  */
 
@@ -89,7 +89,7 @@ verdicts(const llm_dialect_t *d, llm_endpoint_t ep, llm_str_t body,
     llm_buf_t        mem;
     llm_sse_t        sse;
     llm_event_t      verdict;
-    llm_stream_t     s;
+    llm_stream_t     s, forgetful;
     llm_sse_event_t  ev;
     unsigned char   *event, *scratch;
 
@@ -119,7 +119,22 @@ verdicts(const llm_dialect_t *d, llm_endpoint_t ep, llm_str_t body,
         llm_sse_parse((llm_str_t) { len, event }, scratch, &ev);
         llm_buf_init(&mem, memory, sizeof(memory));
 
-        verdict = d->event(&s, &ev, &mem);
+        /* what a stream remembers must not change what an event means */
+
+        forgetful = s;
+        forgetful.head = 0;
+        forgetful.tail = 0;
+        verdict = d->event(&forgetful, &ev, &mem);
+
+        llm_buf_init(&mem, memory, sizeof(memory));
+
+        if (d->event(&s, &ev, &mem) != verdict
+            || s.choices != forgetful.choices
+            || s.finished != forgetful.finished
+            || s.usage.output != forgetful.usage.output)
+        {
+            abort();
+        }
 
         /* a line feed that belonged to the event before comes alone */
 
