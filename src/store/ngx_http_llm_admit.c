@@ -460,7 +460,7 @@ ngx_http_llm_store_gate_status(ngx_http_llm_store_t *store,
 }
 
 
-/* Usable for at least one model; a pool never used is usable as a whole. */
+/* Usable for at least one model; with no model seen yet, what holds for all. */
 
 ngx_uint_t
 ngx_http_llm_store_usable_keys(ngx_http_llm_store_t *store,
@@ -470,22 +470,28 @@ ngx_http_llm_store_usable_keys(ngx_http_llm_store_t *store,
     llm_lane_t                 lane;
     llm_msec_t                 now;
     ngx_uint_t                 i;
+    ngx_http_llm_lane_node_t   none;
     ngx_http_llm_pool_node_t  *pn;
 
     pn = pool->node;
     now = ngx_http_llm_store_now(store);
-    best = pn->lane_n ? 0 : pn->key_n;
+    best = 0;
+    i = 0;
 
-    for (i = 0; i < pn->lane_n; i++) {
+    ngx_memzero(&none, sizeof(ngx_http_llm_lane_node_t));
+    none.group = pn->shared;
+
+    do {
         ngx_http_llm_store_lock(store);
 
-        ngx_http_llm_lane_view(pool, pn->lane[i], &lane);
+        ngx_http_llm_lane_view(pool, pn->lane_n ? pn->lane[i] : &none, &lane);
         n = llm_keypool_usable(&lane, now);
 
         ngx_http_llm_store_unlock(store);
 
         best = ngx_max(best, n);
-    }
+
+    } while (++i < pn->lane_n);
 
     return best;
 }
