@@ -15,6 +15,9 @@ static ngx_int_t ngx_http_llm_init_process(ngx_cycle_t *cycle);
 static void ngx_http_llm_exit_process(ngx_cycle_t *cycle);
 
 
+static ngx_conf_post_t  ngx_http_llm_size = { ngx_http_llm_check_size };
+
+
 static ngx_command_t  ngx_http_llm_commands[] = {
 
     { ngx_string("llm_zone"),
@@ -115,21 +118,21 @@ static ngx_command_t  ngx_http_llm_commands[] = {
       ngx_conf_set_size_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_llm_loc_conf_t, buffer_size),
-      NULL },
+      &ngx_http_llm_size },
 
     { ngx_string("llm_max_answer_size"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_size_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_llm_loc_conf_t, max_answer),
-      NULL },
+      &ngx_http_llm_size },
 
     { ngx_string("llm_max_event_size"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_size_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_llm_loc_conf_t, max_event),
-      NULL },
+      &ngx_http_llm_size },
 
     { ngx_string("llm_health"),
       NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,

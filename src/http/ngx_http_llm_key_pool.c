@@ -73,7 +73,8 @@ ngx_http_llm_key_pool(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     if (ngx_http_llm_find_pool(lmcf, &name) != NULL) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "duplicate llm_key_pool \"%V\"", &name);
+                           "duplicate llm_key_pool \"%V\", a pool or the "
+                           "keys of a provider have that name", &name);
         return NGX_CONF_ERROR;
     }
 

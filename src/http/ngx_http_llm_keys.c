@@ -33,9 +33,13 @@ static ngx_int_t ngx_http_llm_pool_key_args(ngx_conf_t *cf,
     ngx_uint_t single);
 static ngx_int_t ngx_http_llm_pool_key_arg(ngx_conf_t *cf,
     ngx_http_llm_key_line_t *line, ngx_str_t *arg, ngx_uint_t single);
+static void ngx_http_llm_pool_key_unknown(ngx_conf_t *cf, ngx_str_t *arg,
+    ngx_uint_t single);
 static ngx_int_t ngx_http_llm_pool_add(ngx_conf_t *cf,
     ngx_http_llm_pool_block_t *pb, ngx_http_llm_key_line_t *line,
     ngx_str_t *source, ngx_str_t *secret);
+static ngx_uint_t ngx_http_llm_pool_has_key(ngx_http_llm_pool_block_t *pb,
+    ngx_str_t *name);
 static ngx_int_t ngx_http_llm_pool_add_list(ngx_conf_t *cf,
     ngx_http_llm_pool_block_t *pb, ngx_http_llm_key_line_t *line,
     ngx_str_t *source, ngx_str_t *text);
@@ -182,15 +186,36 @@ ngx_http_llm_pool_key_arg(ngx_conf_t *cf, ngx_http_llm_key_line_t *line,
         return NGX_OK;
     }
 
-    /* a long word may be a key written here by mistake */
-
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "invalid parameter \"%*s%s\", expected one of: group=, "
-                       "weight=, %soptional, limit=, clock=, reset=, shared",
-                       ngx_min(arg->len, 12), arg->data,
-                       arg->len > 12 ? "..." : "", single ? "name=, " : "");
+    ngx_http_llm_pool_key_unknown(cf, arg, single);
 
     return NGX_ERROR;
+}
+
+
+/* The word may be a key written here by mistake: it is shown only as far as it
+ * looks like the name of a parameter. */
+
+static void
+ngx_http_llm_pool_key_unknown(ngx_conf_t *cf, ngx_str_t *arg,
+    ngx_uint_t single)
+{
+    size_t  n;
+
+    for (n = 0; n < arg->len; n++) {
+        if ((arg->data[n] < 'a' || arg->data[n] > 'z') && arg->data[n] != '_') {
+            break;
+        }
+    }
+
+    if (n < arg->len && arg->data[n] != '=') {
+        n = 0;
+    }
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "invalid parameter%s%*s%s, expected one of: group=, "
+                       "weight=, %soptional, limit=, clock=, reset=, shared",
+                       n ? " \"" : "", n, arg->data, n ? "\"" : "",
+                       single ? "name=, " : "");
 }
 
 
@@ -222,6 +247,13 @@ ngx_http_llm_pool_add(ngx_conf_t *cf, ngx_http_llm_pool_block_t *pb,
         name.len = ngx_sprintf(p, "%V-%ui", &pb->pool->name, pb->position) - p;
     }
 
+    if (line->name.len && ngx_http_llm_pool_has_key(pb, &name)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "duplicate key name \"%V\" in pool \"%V\"", &name,
+                           &pb->pool->name);
+        return NGX_ERROR;
+    }
+
     row = ngx_array_push(&pb->keys);
     if (row == NULL) {
         return NGX_ERROR;
@@ -236,6 +268,26 @@ ngx_http_llm_pool_add(ngx_conf_t *cf, ngx_http_llm_pool_block_t *pb,
     ngx_http_llm_place(cf, &row->file, &row->line);
 
     return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_http_llm_pool_has_key(ngx_http_llm_pool_block_t *pb, ngx_str_t *name)
+{
+    ngx_uint_t               i;
+    ngx_http_llm_key_row_t  *row;
+
+    row = pb->keys.elts;
+
+    for (i = 0; i < pb->keys.nelts; i++) {
+        if (row[i].key.name.len == name->len
+            && ngx_strncmp(row[i].key.name.data, name->data, name->len) == 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 

@@ -418,3 +418,18 @@ ngx_http_llm_headers(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     return NGX_CONF_OK;
 }
+
+
+/* llm_buffer_size, llm_max_answer_size, llm_max_event_size */
+
+char *
+ngx_http_llm_check_size(ngx_conf_t *cf, void *post, void *data)
+{
+    size_t *size = data;
+
+    if (*size < 1024) {
+        return "must be at least 1k";
+    }
+
+    return NGX_CONF_OK;
+}

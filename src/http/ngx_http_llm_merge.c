@@ -144,12 +144,6 @@ ngx_http_llm_merge_check(ngx_conf_t *cf, ngx_http_llm_loc_conf_t *conf)
         return NGX_ERROR;
     }
 
-    if (conf->buffer_size < 1024) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "\"llm_buffer_size\" must be at least 1k");
-        return NGX_ERROR;
-    }
-
     return NGX_OK;
 }
 

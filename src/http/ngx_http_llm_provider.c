@@ -284,9 +284,21 @@ ngx_http_llm_provider_end_tls(ngx_conf_t *cf,
                            "whoever answers gets its keys", &p->name);
     }
 
-    return ngx_http_llm_origin_ssl(cf, &p->origin, &pb->ssl_trusted,
-                                   pb->ssl_depth, &pb->ssl_certificate,
-                                   &pb->ssl_key);
+    if (ngx_http_llm_origin_ssl(cf, &p->origin, &pb->ssl_trusted,
+                                pb->ssl_depth, &pb->ssl_certificate,
+                                &pb->ssl_key)
+        == NGX_OK)
+    {
+        return NGX_OK;
+    }
+
+    /* OpenSSL's own words are logged already, without a place */
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "TLS of llm_provider \"%V\" cannot be set up",
+                       &p->name);
+
+    return NGX_ERROR;
 }
 
 
