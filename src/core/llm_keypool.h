@@ -50,6 +50,8 @@ typedef enum {
 /* State of a key over all models; all zero is "fresh and active". */
 typedef struct {
     llm_msec_t  until;                  /* not before; epoch ms */
+    llm_msec_t  since;                  /* the rest began: older leases prove
+                                           nothing about it */
     llm_msec_t  probe_at;               /* a probe is under way since */
     llm_msec_t  last_used;
     llm_msec_t  auth_at;                /* last AUTH outcome */
@@ -64,6 +66,7 @@ typedef struct {
 /* State of a group for one model; all zero is "fresh". */
 typedef struct {
     llm_msec_t         until;           /* resting; merged by max(), never cut */
+    llm_msec_t         since;           /* the rest began */
     llm_msec_t         probe_at;        /* single flight after a rest */
     uint16_t           step;            /* 30 s * 2^step without a hint */
     uint8_t            cause;
@@ -71,7 +74,8 @@ typedef struct {
     llm_limit_state_t  limit[LLM_GROUP_LIMITS];
 } llm_group_state_t;
 
-/* One pool for one model: what pick works on. */
+/* One pool for one model: what pick works on.  Whoever frees a key by hand sets
+ * *wake to 0. */
 typedef struct {
     const llm_keypool_conf_t  *conf;
     llm_key_state_t           *key;     /* conf->key_n */
@@ -81,7 +85,7 @@ typedef struct {
                                            a cache, may always be zeroed */
     llm_msec_t                *wake;    /* when to zero it */
     uint32_t                  *cursor;  /* round robin position */
-    int64_t                   *current; /* smooth weighted round robin, key_n;
+    int64_t                   *current; /* weighted round robin, key_n;
                                            NULL unless LLM_SELECT_WEIGHTED */
 } llm_lane_t;
 
@@ -104,7 +108,8 @@ typedef struct {
  * `need` in all of its group's limits (all or nothing).  `random` is any 64
  * random bits.  A key whose disabled time is over is handed out once, as probe.
  * LLM_OK: *lease is filled.  LLM_NONE: no usable key; *wait is the shortest
- * time in ms until one could be (LLM_NEVER: not by waiting), *cause why.
+ * time in ms until one could be (LLM_NEVER: not by waiting), *cause why; groups
+ * that were tried count only as far as they rest.
  */
 llm_rc_t llm_keypool_pick(llm_lane_t *lane, const llm_need_t *need,
     const llm_tried_t *tried, uint64_t random, llm_msec_t now,
@@ -138,8 +143,9 @@ void llm_keypool_settle(llm_lane_t *lane, const llm_lease_t *lease,
 /* How many keys could be used right now, ignoring limits (for health). */
 uint32_t llm_keypool_usable(const llm_lane_t *lane, llm_msec_t now);
 
-/* Whether another group than the tried ones has a usable key (no reservation) */
+/* Whether another group than the tried ones has a usable key (no reservation).
+ * If not, *wait is the time in ms until some key could be used. */
 int llm_keypool_has_other(llm_lane_t *lane, const llm_need_t *need,
-    const llm_tried_t *tried, llm_msec_t now);
+    const llm_tried_t *tried, llm_msec_t now, llm_msec_t *wait);
 
 #endif /* LLM_KEYPOOL_H */
