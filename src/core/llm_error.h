@@ -30,10 +30,10 @@ typedef enum {
     /* the provider */
     LLM_CLASS_OVERLOADED,               /* 503 overloaded, 529, 498 */
     LLM_CLASS_SERVER,                   /* other 5xx, 408, 409, 425 */
-    LLM_CLASS_BAD_ANSWER,               /* garbage, empty, unparsable, invalid */
+    LLM_CLASS_BAD_ANSWER,               /* garbage, empty, invalid */
 
     /* the way to it */
-    LLM_CLASS_CONNECT,                  /* refused, reset before a byte was sent */
+    LLM_CLASS_CONNECT,                  /* refused, reset, nothing sent */
     LLM_CLASS_DNS,
     LLM_CLASS_TLS,
     LLM_CLASS_NETWORK,                  /* reset or closed after sending */
@@ -53,10 +53,13 @@ typedef enum {
 } llm_class_t;
 
 /* Conditions of `on=` at a target, as bits. */
-#define LLM_ON_ERROR           0x0001   /* SERVER, CONNECT, DNS, TLS, NETWORK, AUTH, PERMISSION, BILLING */
+#define LLM_ON_ERROR           0x0001   /* SERVER, CONNECT, DNS, TLS, NETWORK,
+                                           AUTH, PERMISSION, BILLING */
 #define LLM_ON_TIMEOUT         0x0002
 #define LLM_ON_RATE_LIMITED    0x0004   /* RATE_LIMITED, QUOTA */
-#define LLM_ON_EXHAUSTED       0x0008   /* EXHAUSTED, BUSY, and RATE_LIMITED, QUOTA, BILLING, AUTH of the last key */
+#define LLM_ON_EXHAUSTED       0x0008   /* EXHAUSTED, BUSY, and RATE_LIMITED,
+                                           QUOTA, BILLING, AUTH of the last
+                                           key */
 #define LLM_ON_OVERLOADED      0x0010
 #define LLM_ON_BAD_ANSWER      0x0020
 #define LLM_ON_CONTEXT_LENGTH  0x0040
@@ -88,8 +91,8 @@ typedef enum {
     LLM_CODE_CALLER_MISSING_MEMBER,     /* 400 */
     LLM_CODE_CALLER_BAD_MULTIPART,      /* 400 */
     LLM_CODE_CALLER_EMPTY_AUDIO,        /* 400 */
-    LLM_CODE_CALLER_UNSUPPORTED,        /* 400: no target of the route can do it */
-    LLM_CODE_CALLER_ENCODING,           /* 415: Content-Encoding of the request */
+    LLM_CODE_CALLER_UNSUPPORTED,        /* 400: no target can do it */
+    LLM_CODE_CALLER_ENCODING,           /* 415: Content-Encoding */
     LLM_CODE_CALLER_MEDIA_TYPE,         /* 415 */
     LLM_CODE_CALLER_TOO_LARGE,          /* 413 */
     LLM_CODE_CALLER_INVALID_REQUEST,    /* the provider's own 4xx */
@@ -113,14 +116,14 @@ typedef enum {
     LLM_CODE_PROVIDER_CUT,              /* the error event of a cut stream */
 
     LLM_CODE_GATEWAY_DEADLINE,          /* 504: llm_retry deadline= */
-    LLM_CODE_GATEWAY_BUSY,              /* 503: inflight queue full or waited out */
-    LLM_CODE_GATEWAY_NO_TARGET,         /* 503: breaker open, every target off */
+    LLM_CODE_GATEWAY_BUSY,              /* 503: queue full or waited out */
+    LLM_CODE_GATEWAY_NO_TARGET,         /* 503: every target off or open */
     LLM_CODE_GATEWAY_ERROR,             /* 500 */
     LLM_CODE_N
 } llm_code_t;
 
 typedef struct {
-    llm_str_t  name;                    /* "provider_rate_limited": x-llm-error */
+    llm_str_t  name;                    /* x-llm-error */
     unsigned   status;
     llm_str_t  openai_type;             /* wire-formats: type and code of the */
     llm_str_t  openai_code;             /*   OpenAI dialect; empty code: name */
@@ -130,7 +133,9 @@ typedef struct {
 
 const llm_code_info_t *llm_code_info(llm_code_t code);
 
-/* The code of a request whose last attempt ended in this class. */
+/* The code of a request whose last attempt ended in this class.  BILLING is our
+ * account's trouble (PROVIDER_AUTH); where the provider said 429, the caller may
+ * prefer PROVIDER_QUOTA. */
 llm_code_t llm_code_of_class(llm_class_t c);
 
 /* The code for an error page nginx itself wanted to send in our location

@@ -45,7 +45,7 @@ typedef struct {
     llm_msec_t  reset_tokens;
     llm_hint_bucket_t  bucket[LLM_HINT_BUCKETS];
     uint32_t    bucket_n;
-    unsigned    should_retry:2;         /* x-should-retry: 0 absent 1 true 2 false */
+    unsigned    should_retry:2;         /* x-should-retry: 1 true 2 false */
     unsigned    has_retry_ms:1;         /* came from retry-after-ms: wins */
 } llm_hint_t;
 

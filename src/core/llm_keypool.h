@@ -55,7 +55,7 @@ typedef struct {
     llm_msec_t  probe_at;               /* a probe is under way since */
     llm_msec_t  last_used;
     llm_msec_t  auth_at;                /* last AUTH outcome */
-    uint32_t    failures;               /* consecutive, attributable to the key */
+    uint32_t    failures;               /* consecutive, of the key itself */
     uint16_t    auth_step;
     uint8_t     status;                 /* llm_key_status_t */
     uint8_t     cause;                  /* llm_class_t of the last failure */
@@ -65,7 +65,7 @@ typedef struct {
 
 /* State of a group for one model; all zero is "fresh". */
 typedef struct {
-    llm_msec_t         until;           /* resting; merged by max(), never cut */
+    llm_msec_t         until;           /* resting; merged by max() */
     llm_msec_t         since;           /* the rest began */
     llm_msec_t         probe_at;        /* single flight after a rest */
     uint16_t           step;            /* 30 s * 2^step without a hint */

@@ -11,7 +11,7 @@
 #define LLM_UNKNOWN  UINT64_MAX         /* not reported: not the same as zero */
 
 typedef struct {
-    uint64_t  input;                    /* prompt tokens, cached ones included */
+    uint64_t  input;                    /* prompt tokens, with cached ones */
     uint64_t  cached;
     uint64_t  output;                   /* reasoning included */
     uint64_t  reasoning;
@@ -31,7 +31,8 @@ void llm_usage_init(llm_usage_t *u);    /* all unknown */
 void llm_usage_merge(llm_usage_t *into, const llm_usage_t *from);
 
 /* Cost in nano-dollars, rounded half up, saturating; LLM_UNKNOWN when neither
- * prices nor the provider tell.  A missing cached price is the input price. */
+ * prices nor the provider tell; a cost that the provider reported wins.  A
+ * missing cached price is the input price. */
 uint64_t llm_price_cost(const llm_price_t *p, const llm_usage_t *u);
 
 /* "0.59" -> 590000000; LLM_OK or LLM_BAD. */

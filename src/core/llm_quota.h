@@ -35,7 +35,7 @@ typedef struct {
     const llm_tz_t  *tz;                /* calendar; NULL: UTC */
 } llm_limit_t;
 
-#define LLM_RING  13                    /* 12 full sub-buckets and the current */
+#define LLM_RING  13                    /* 12 full sub-buckets, the current */
 
 /* State of one limit; all zero is "nothing used yet". */
 typedef struct {

@@ -12,7 +12,7 @@
 #include "llm_core.h"
 #include "llm_error.h"
 
-#define LLM_ROTATIONS_MAX  10           /* key swaps of one request per target */
+#define LLM_ROTATIONS_MAX  10           /* key swaps on one target */
 #define LLM_SENDS_MAX      24           /* sends of one request in all */
 
 typedef enum {
@@ -26,19 +26,19 @@ typedef struct {
     uint32_t    retries;                /* after the first attempt on a target;
                                            0: llm_retry off */
     llm_msec_t  backoff_min, backoff_max;
-    uint32_t    budget_bp;              /* retries per first attempt, of 10 000 */
+    uint32_t    budget_bp;              /* retries per first attempt, /10 000 */
     llm_msec_t  deadline;
 } llm_retry_conf_t;
 
 typedef struct {
     llm_class_t  class;
-    llm_msec_t   wait;                  /* provider's hint, or of the only key */
+    llm_msec_t   wait;                  /* provider's hint, or the only key's */
     uint32_t     sends;                 /* of this request so far */
     uint32_t     retried;               /* on this target, rotations excluded */
     uint32_t     rotated;               /* on this target */
     unsigned     other_key:1;           /* a usable key in an untried group */
     unsigned     other_target:1;        /* a later target takes this class */
-    unsigned     budget:1;              /* the provider's retry budget has room */
+    unsigned     budget:1;              /* the provider's budget has room */
     unsigned     should_retry:2;        /* x-should-retry: 1 true, 2 false */
     unsigned     client_retry:1;        /* x-stainless-retry-count > 0 */
     llm_msec_t   left;                  /* until the deadline */
@@ -65,7 +65,9 @@ typedef struct {
 
 void llm_retry_deposit(llm_retry_budget_t *b, const llm_retry_conf_t *c,
     llm_msec_t now);
-int llm_retry_withdraw(llm_retry_budget_t *b, llm_msec_t now);   /* 1: allowed */
+
+/* 1: allowed */
+int llm_retry_withdraw(llm_retry_budget_t *b, llm_msec_t now);
 int llm_retry_has_budget(const llm_retry_budget_t *b, llm_msec_t now);
 
 #endif /* LLM_RETRY_H */

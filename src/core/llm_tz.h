@@ -34,9 +34,12 @@ void llm_tz_utc(llm_tz_t *tz);
 /* Offset east of UTC in seconds at that moment. */
 int32_t llm_tz_offset(const llm_tz_t *tz, int64_t utc_s);
 
+typedef enum {
+    LLM_TZ_MINUTE, LLM_TZ_HOUR, LLM_TZ_DAY, LLM_TZ_MONTH
+} llm_tz_unit_t;
+
 /* The calendar windows of length `unit` that contain utc_s, cut at `reset_s`
  * seconds after local midnight: first second, and first second of the next. */
-typedef enum { LLM_TZ_MINUTE, LLM_TZ_HOUR, LLM_TZ_DAY, LLM_TZ_MONTH } llm_tz_unit_t;
 void llm_tz_window(const llm_tz_t *tz, llm_tz_unit_t unit, uint32_t reset_s,
     int64_t utc_s, int64_t *start_s, int64_t *next_s);
 

@@ -11,7 +11,7 @@ typedef struct {
     llm_class_t  class;
     const char  *name;
     unsigned     on;
-    const char  *flags;                 /* p provider, k key, c caller, t time */
+    const char  *flags;                 /* provider key caller timeout */
     const char  *code;
     unsigned     status;
 } row_t;

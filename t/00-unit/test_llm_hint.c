@@ -272,7 +272,8 @@ test_headers(void)
                  "anthropic-ratelimit-requests-reset: 2026-11-20T10:00:01Z\n"
                  "anthropic-ratelimit-input-tokens-limit: 30000\n"
                  "anthropic-ratelimit-input-tokens-remaining: 0\n"
-                 "anthropic-ratelimit-input-tokens-reset: 2026-11-20T10:00:37Z\n"
+                 "anthropic-ratelimit-input-tokens-reset: "
+                 "2026-11-20T10:00:37Z\n"
                  "anthropic-ratelimit-tokens-remaining: 38000\n"
                  "anthropic-ratelimit-tokens-reset: 2026-11-20T10:00:00Z", 0,
                  NOW + 500, &h), 37000, "Anthropic");
