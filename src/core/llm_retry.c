@@ -17,6 +17,7 @@
 #define LLM_BUDGET_SLOTS       6
 #define LLM_BUDGET_SLOT_MS     10000
 #define LLM_BUDGET_FREE_MS     1000
+#define LLM_BUDGET_FREE_N      10
 
 
 typedef enum {
@@ -306,7 +307,7 @@ llm_retry_add(uint32_t *to, uint32_t n)
 }
 
 
-/* What is left of the deposits, and whether the free one of this second is. */
+/* Whether deposits of the last minute pay for one more. */
 static int
 llm_retry_balance(const llm_retry_budget_t *b, llm_msec_t now)
 {
@@ -329,10 +330,17 @@ llm_retry_balance(const llm_retry_budget_t *b, llm_msec_t now)
 }
 
 
+/* One a second is free, saved up to ten: a quiet provider deposits little, and
+ * its rare failures are worth their retries all the same. */
 static int
 llm_retry_is_free(const llm_retry_budget_t *b, llm_msec_t now)
 {
-    return now < b->last_free || now - b->last_free >= LLM_BUDGET_FREE_MS;
+    llm_msec_t  most;
+
+    most = LLM_BUDGET_FREE_N * LLM_BUDGET_FREE_MS;
+
+    return b->free_until + LLM_BUDGET_FREE_MS <= now + most
+           || b->free_until > now + most;
 }
 
 
@@ -365,7 +373,13 @@ llm_retry_withdraw(llm_retry_budget_t *b, llm_msec_t now)
         return 0;
     }
 
-    b->last_free = now;
+    if (b->free_until < now
+        || b->free_until > now + LLM_BUDGET_FREE_N * LLM_BUDGET_FREE_MS)
+    {
+        b->free_until = now;
+    }
+
+    b->free_until += LLM_BUDGET_FREE_MS;
 
     return 1;
 }

@@ -54,13 +54,13 @@ llm_msec_t llm_retry_backoff(const llm_retry_conf_t *c, uint32_t n,
     uint64_t random);
 
 /* Retry budget of a provider: a token bucket in ten-thousandths, +budget_bp per
- * first attempt, -10 000 per retry, at least one per second, deposits expire
- * after 60 s.  All zero is a fresh bucket. */
+ * first attempt, -10 000 per retry; deposits expire after 60 s.  One per second
+ * is free, saved up to ten.  All zero is a fresh bucket. */
 typedef struct {
     uint64_t    slot;                   /* ring of 6 x 10 s */
     uint32_t    deposit[6];
     uint32_t    spent[6];
-    llm_msec_t  last_free;              /* when the 1/s minimum was last used */
+    llm_msec_t  free_until;             /* free retries are used up until */
 } llm_retry_budget_t;
 
 void llm_retry_deposit(llm_retry_budget_t *b, const llm_retry_conf_t *c,
