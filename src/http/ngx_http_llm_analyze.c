@@ -10,8 +10,11 @@
 
 
 #define NGX_HTTP_LLM_RENDER_MAX  (64 * 1024 * 1024)
+#define NGX_HTTP_LLM_MEMBERS     32
 
 
+static size_t ngx_http_llm_members(llm_template_t *t, llm_json_want_t *want,
+    size_t n);
 static llm_code_t ngx_http_llm_render(ngx_http_llm_ctx_t *ctx,
     llm_template_t *t, ngx_str_t *text, llm_str_t *message);
 static void ngx_http_llm_missing_member(ngx_http_llm_ctx_t *ctx,
@@ -27,29 +30,31 @@ static llm_class_t ngx_http_llm_unwrap(ngx_http_llm_ctx_t *ctx,
 llm_code_t
 ngx_http_llm_analyze_facts(ngx_http_llm_ctx_t *ctx, llm_str_t *message)
 {
-    size_t                  at;
+    size_t                  n, at;
     llm_buf_t               mem;
     llm_code_t              code;
-    llm_json_want_t         want;
+    llm_json_want_t         want[NGX_HTTP_LLM_MEMBERS];
     llm_json_error_t        error;
     ngx_http_llm_prompt_t  *prompt;
 
     prompt = ctx->llcf->prompt;
 
-    ngx_memzero(&want, sizeof(llm_json_want_t));
-    want.name = LLM_STR("model");
+    want[0].name = LLM_STR("model");
 
-    if (llm_json_pick(ngx_http_llm_view(&ctx->body), &want, 1, &error, &at)
+    n = ngx_http_llm_members(prompt->system, want, 1);
+    n = ngx_http_llm_members(prompt->user, want, n);
+
+    if (llm_json_pick(ngx_http_llm_view(&ctx->body), want, n, &error, &at)
         != LLM_OK)
     {
         return (error == LLM_JSON_E_DUPLICATE) ? LLM_CODE_CALLER_DUPLICATE_KEY
                                                : LLM_CODE_CALLER_INVALID_JSON;
     }
 
-    if (want.value.data && want.kind == LLM_JSON_STRING) {
+    if (want[0].value.data && want[0].kind == LLM_JSON_STRING) {
         llm_buf_init(&mem, ctx->model_mem, sizeof(ctx->model_mem));
 
-        if (llm_json_unescape(want.value, &mem) != LLM_OK) {
+        if (llm_json_unescape(want[0].value, &mem) != LLM_OK) {
             return LLM_CODE_CALLER_MODEL_NOT_FOUND;
         }
 
@@ -73,6 +78,36 @@ ngx_http_llm_analyze_facts(ngx_http_llm_ctx_t *ctx, llm_str_t *message)
     ctx->facts.output_tokens = 1024;
 
     return code;
+}
+
+
+/* The members a prompt uses: none of them may stand twice in the body. */
+
+static size_t
+ngx_http_llm_members(llm_template_t *t, llm_json_want_t *want, size_t n)
+{
+    size_t     i, k;
+    llm_str_t  name;
+
+    for (i = 0; t && i < t->n && n < NGX_HTTP_LLM_MEMBERS; i++) {
+        name = t->piece[i].name;
+
+        if (name.len == 0 || name.data[0] == '/') {
+            continue;
+        }
+
+        for (k = 0; k < n; k++) {
+            if (llm_str_eq(want[k].name, name)) {
+                break;
+            }
+        }
+
+        if (k == n) {
+            want[n++].name = name;
+        }
+    }
+
+    return n;
 }
 
 

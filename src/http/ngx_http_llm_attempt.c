@@ -348,6 +348,7 @@ ngx_http_llm_plan(ngx_http_llm_ctx_t *ctx, llm_class_t class, llm_msec_t wait,
     ngx_uint_t next, llm_msec_t *delay)
 {
     ngx_str_t                 model;
+    llm_msec_t                rest;
     llm_retry_in_t            in;
     ngx_http_llm_provider_t  *provider;
 
@@ -373,7 +374,12 @@ ngx_http_llm_plan(ngx_http_llm_ctx_t *ctx, llm_class_t class, llm_msec_t wait,
         in.other_key = ngx_http_llm_store_has_other(&ctx->lmcf->store,
                                                     &provider->pool->store,
                                                     &model, &ctx->need,
-                                                    &ctx->tried);
+                                                    &ctx->tried, &rest);
+        if (in.wait == 0 && rest != LLM_NEVER) {
+            in.wait = rest;
+        }
+
+        ctx->wait = ngx_min(ctx->wait, rest);
     }
 
     if (ctx->passthrough) {

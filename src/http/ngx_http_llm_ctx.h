@@ -287,6 +287,7 @@ ngx_int_t ngx_http_llm_add_header(ngx_http_request_t *r, ngx_str_t *name,
     ngx_str_t *value);
 ngx_int_t ngx_http_llm_send_body(ngx_http_llm_ctx_t *ctx, ngx_uint_t status,
     ngx_str_t *type, ngx_buf_t *b);
+ngx_int_t ngx_http_llm_error_header(ngx_http_request_t *r, llm_code_t code);
 /* Whether a name may stand in a header: visible ASCII without spaces. */
 ngx_uint_t ngx_http_llm_is_token(ngx_str_t *s);
 

@@ -104,6 +104,9 @@ ngx_http_llm_header_filter(ngx_http_request_t *r)
         if (ngx_http_llm_response_headers(ctx) != NGX_OK) {
             return NGX_ERROR;
         }
+
+    } else if (ngx_http_llm_error_header(r, code) != NGX_OK) {
+        return NGX_ERROR;
     }
 
     return ngx_http_next_header_filter(r);

@@ -444,6 +444,12 @@ ngx_http_llm_read_facts(ngx_http_llm_ctx_t *ctx, llm_str_t *message)
                                part, &code, message);
     }
 
+    /* speech models stream or ignore the wish; `can stream` is for text */
+
+    if (kind == LLM_BODY_MULTIPART) {
+        ctx->facts.need &= ~(unsigned) LLM_CAN_STREAM;
+    }
+
     ctx->model.len = ctx->facts.model.len;
     ctx->model.data = (u_char *) ctx->facts.model.data;
 

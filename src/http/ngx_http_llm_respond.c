@@ -119,7 +119,7 @@ ngx_http_llm_response_headers(ngx_http_llm_ctx_t *ctx)
 static ngx_int_t
 ngx_http_llm_route_headers(ngx_http_llm_ctx_t *ctx)
 {
-    ngx_str_t            *provider, model, code;
+    ngx_str_t            *provider, model;
     ngx_http_request_t   *r;
     ngx_http_llm_send_t  *send;
 
@@ -128,7 +128,14 @@ ngx_http_llm_route_headers(ngx_http_llm_ctx_t *ctx)
 
     if (send && send->target) {
         provider = &send->target->provider->name;
-        ngx_http_llm_target_model(ctx, send->target, &model);
+
+        /* the name clients may ask for, not the provider's own */
+
+        if (send->target->model) {
+            model = send->target->model->name;
+        } else {
+            ngx_http_llm_target_model(ctx, send->target, &model);
+        }
 
         if (ngx_http_llm_add_header(r, &ngx_http_llm_h_provider, provider)
             != NGX_OK)
@@ -156,14 +163,23 @@ ngx_http_llm_route_headers(ngx_http_llm_ctx_t *ctx)
         return NGX_ERROR;
     }
 
-    if (ctx->code == LLM_CODE_NONE) {
+    return ngx_http_llm_error_header(r, ctx->code);
+}
+
+
+ngx_int_t
+ngx_http_llm_error_header(ngx_http_request_t *r, llm_code_t code)
+{
+    ngx_str_t  name;
+
+    if (code == LLM_CODE_NONE) {
         return NGX_OK;
     }
 
-    code.data = (u_char *) llm_code_info(ctx->code)->name.data;
-    code.len = llm_code_info(ctx->code)->name.len;
+    name.data = (u_char *) llm_code_info(code)->name.data;
+    name.len = llm_code_info(code)->name.len;
 
-    return ngx_http_llm_add_header(r, &ngx_http_llm_h_error, &code);
+    return ngx_http_llm_add_header(r, &ngx_http_llm_h_error, &name);
 }
 
 

@@ -201,12 +201,14 @@ ngx_http_llm_admit_lane_lock(ngx_http_llm_store_t *store,
 ngx_uint_t
 ngx_http_llm_store_has_other(ngx_http_llm_store_t *store,
     ngx_http_llm_store_pool_t *pool, ngx_str_t *model, const llm_need_t *need,
-    const llm_tried_t *tried)
+    const llm_tried_t *tried, llm_msec_t *wait)
 {
     ngx_uint_t                 other;
     llm_lane_t                 lane;
     llm_msec_t                 now;
     ngx_http_llm_lane_node_t  *ln;
+
+    *wait = LLM_NEVER;
 
     if (pool == NULL) {
         return 0;
@@ -219,7 +221,7 @@ ngx_http_llm_store_has_other(ngx_http_llm_store_t *store,
 
     if (ln) {
         ngx_http_llm_lane_view(pool, ln, &lane);
-        other = llm_keypool_has_other(&lane, need, tried, now);
+        other = llm_keypool_has_other(&lane, need, tried, now, wait);
     }
 
     ngx_http_llm_store_unlock(store);

@@ -131,10 +131,11 @@ ngx_int_t ngx_http_llm_store_admit(ngx_http_llm_store_t *store,
     ngx_uint_t force, ngx_http_llm_ticket_t *ticket, llm_msec_t *wait,
     llm_class_t *cause);
 
-/* Whether another, untried group has a usable key for that model. */
+/* Whether another, untried group has a usable key for that model; if not, *wait
+ * is the time until some key could be used (LLM_NEVER: not by waiting). */
 ngx_uint_t ngx_http_llm_store_has_other(ngx_http_llm_store_t *store,
     ngx_http_llm_store_pool_t *pool, ngx_str_t *model, const llm_need_t *need,
-    const llm_tried_t *tried);
+    const llm_tried_t *tried, llm_msec_t *wait);
 
 /* The outcome of a send, as soon as it is known: cooldowns, breaker.  Returns
  * bits for the log: 1 key disabled, 2 breaker opened, 4 breaker closed. */
