@@ -472,6 +472,30 @@ llm_json_step(llm_json_scan_t *s, llm_json_iter_t *it, llm_json_member_t *m)
 }
 
 
+/* Some servers match names without regard to case (Go's encoding/json). */
+static int
+llm_json_same_but_case(llm_str_t a, llm_str_t b)
+{
+    size_t         i;
+    unsigned char  x, y;
+
+    if (a.len != b.len) {
+        return 0;
+    }
+
+    for (i = 0; i < a.len; i++) {
+        x = a.data[i];
+        y = b.data[i];
+
+        if (x != y && (x | 0x20) != y) {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
 /* Fills the wanted member that m is, if it is one. */
 static llm_rc_t
 llm_json_take(llm_json_scan_t *s, const llm_json_member_t *m,
@@ -488,6 +512,12 @@ llm_json_take(llm_json_scan_t *s, const llm_json_member_t *m,
         if (escaped ? !llm_json_key_is(m->key, want[i].name)
                     : !llm_str_eq(m->key, want[i].name))
         {
+            if (want[i].strict && llm_json_same_but_case(m->key, want[i].name))
+            {
+                (void) llm_json_fail(s, m->key.data - 1, LLM_JSON_E_DUPLICATE);
+                return LLM_BAD;
+            }
+
             continue;
         }
 

@@ -43,6 +43,8 @@ typedef struct {
     llm_str_t        name;              /* in: the member wanted, unescaped */
     llm_str_t        value;             /* out: raw; data NULL: absent */
     llm_json_kind_t  kind;              /* out */
+    unsigned         strict:1;          /* in: "Model" is refused beside or for
+                                           "model"; name in lower case */
 } llm_json_want_t;
 
 /*

@@ -69,6 +69,7 @@ llm_request_init(llm_request_t *r, llm_endpoint_t ep, llm_str_t body,
 
     for (i = 0; i < LLM_M_COUNT; i++) {
         r->member[i].name = llm_members[i].name;
+        r->member[i].strict = (i == LLM_M_MODEL || i == LLM_M_STREAM);
     }
 }
 

@@ -39,6 +39,7 @@ ngx_http_llm_analyze_facts(ngx_http_llm_ctx_t *ctx, llm_str_t *message)
 
     prompt = ctx->llcf->prompt;
 
+    ngx_memzero(want, sizeof(want));
     want[0].name = LLM_STR("model");
 
     n = ngx_http_llm_members(prompt->system, want, 1);

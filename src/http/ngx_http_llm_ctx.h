@@ -185,6 +185,7 @@ struct ngx_http_llm_ctx_s {
     unsigned                     no_cache:1;    /* a stale connection was met */
     unsigned                     until_deadline:1;  /* what the timer is for */
     unsigned                     deadline_hit:1;
+    unsigned                     client_retry:1;    /* its SDK repeats itself */
     unsigned                     own_answer:1;  /* the body is JSON of ours */
 };
 
@@ -200,6 +201,9 @@ ngx_http_llm_view(ngx_str_t *s)
     return (llm_str_t) { s->len, s->data };
 }
 
+
+/* body.c: sets ctx->body, valid until the request ends. */
+ngx_int_t ngx_http_llm_view_body(ngx_http_llm_ctx_t *ctx);
 
 /* models.c: the answer of GET .../models. */
 ngx_int_t ngx_http_llm_send_models(ngx_http_llm_ctx_t *ctx);

@@ -2,13 +2,11 @@
  * From the client's bytes to a route: endpoint, body, facts, targets.
  *
  * The body is read whole before anything is decided, because a retry sends it
- * again.  A body in a temporary file is mapped, never copied: the scan touches
- * its pages once, the attempts send spans of the file.
+ * again.
  */
 
 #include "ngx_http_llm_ctx.h"
 
-#include <sys/mman.h>
 #include <openssl/rand.h>
 
 
@@ -19,11 +17,11 @@ static ngx_http_llm_ctx_t *ngx_http_llm_create_ctx(ngx_http_request_t *r);
 static ngx_int_t ngx_http_llm_request_id(ngx_http_llm_ctx_t *ctx);
 static llm_code_t ngx_http_llm_find_endpoint(ngx_http_llm_ctx_t *ctx);
 static llm_code_t ngx_http_llm_check_headers(ngx_http_llm_ctx_t *ctx);
+static llm_code_t ngx_http_llm_scan_headers(ngx_http_llm_ctx_t *ctx);
+static ngx_uint_t ngx_http_llm_header_is(ngx_table_elt_t *h,
+    const char *name);
 static void ngx_http_llm_body_handler(ngx_http_request_t *r);
-static ngx_int_t ngx_http_llm_view_body(ngx_http_llm_ctx_t *ctx);
-static ngx_int_t ngx_http_llm_map_body(ngx_http_llm_ctx_t *ctx,
-    ngx_temp_file_t *tf);
-static void ngx_http_llm_unmap_body(void *data);
+static ngx_uint_t ngx_http_llm_says_json(ngx_http_request_t *r);
 static llm_code_t ngx_http_llm_read_facts(ngx_http_llm_ctx_t *ctx,
     llm_str_t *message);
 static llm_code_t ngx_http_llm_read_audio(ngx_http_llm_ctx_t *ctx,
@@ -180,10 +178,6 @@ ngx_http_llm_find_endpoint(ngx_http_llm_ctx_t *ctx)
 static llm_code_t
 ngx_http_llm_check_headers(ngx_http_llm_ctx_t *ctx)
 {
-    ngx_str_t           *name;
-    ngx_uint_t           i;
-    ngx_list_part_t     *part;
-    ngx_table_elt_t     *h;
     ngx_http_request_t  *r;
 
     r = ctx->request;
@@ -213,34 +207,53 @@ ngx_http_llm_check_headers(ngx_http_llm_ctx_t *ctx)
         }
     }
 
-    part = &r->headers_in.headers.part;
-    h = part->elts;
+    return ngx_http_llm_scan_headers(ctx);
+}
 
-    for (i = 0; /* void */; i++) {
 
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                break;
+static llm_code_t
+ngx_http_llm_scan_headers(ngx_http_llm_ctx_t *ctx)
+{
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    for (part = &ctx->request->headers_in.headers.part; part;
+         part = part->next)
+    {
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+
+            if (ngx_http_llm_header_is(&h[i], "content-encoding")
+                && (h[i].value.len != 8
+                    || ngx_strncasecmp(h[i].value.data, (u_char *) "identity",
+                                       8)
+                       != 0))
+            {
+                return LLM_CODE_CALLER_ENCODING;
             }
 
-            part = part->next;
-            h = part->elts;
-            i = 0;
-        }
-
-        name = &h[i].key;
-
-        if (name->len == sizeof("Content-Encoding") - 1
-            && ngx_strcasecmp(name->data, (u_char *) "Content-Encoding") == 0
-            && !(h[i].value.len == 8
-                 && ngx_strncasecmp(h[i].value.data, (u_char *) "identity", 8)
-                    == 0))
-        {
-            return LLM_CODE_CALLER_ENCODING;
+            if (ngx_http_llm_header_is(&h[i], "x-stainless-retry-count")) {
+                ctx->client_retry = (ngx_atoi(h[i].value.data, h[i].value.len)
+                                     > 0);
+            }
         }
     }
 
     return LLM_CODE_NONE;
+}
+
+
+static ngx_uint_t
+ngx_http_llm_header_is(ngx_table_elt_t *h, const char *name)
+{
+    size_t  len;
+
+    len = ngx_strlen(name);
+
+    return h->key.len == len
+           && ngx_strncasecmp(h->key.data, (u_char *) name, len) == 0;
 }
 
 
@@ -264,6 +277,10 @@ ngx_http_llm_body_handler(ngx_http_request_t *r)
     }
 
     code = ngx_http_llm_read_facts(ctx, &message);
+
+    if (code == LLM_CODE_CALLER_INVALID_JSON && !ngx_http_llm_says_json(r)) {
+        code = LLM_CODE_CALLER_MEDIA_TYPE;
+    }
 
     if (code == LLM_CODE_NONE
         && ctx->endpoint == LLM_EP_MODELS
@@ -292,94 +309,19 @@ ngx_http_llm_body_handler(ngx_http_request_t *r)
 }
 
 
-/* Sees the whole body as one piece of memory. */
+/* JSON is taken whatever it is called; a wrong name explains a failure. */
 
-static ngx_int_t
-ngx_http_llm_view_body(ngx_http_llm_ctx_t *ctx)
+static ngx_uint_t
+ngx_http_llm_says_json(ngx_http_request_t *r)
 {
-    u_char                   *p;
-    size_t                    len;
-    ngx_chain_t              *cl;
-    ngx_http_request_body_t  *rb;
+    ngx_table_elt_t  *h;
 
-    rb = ctx->request->request_body;
+    h = r->headers_in.content_type;
 
-    if (rb == NULL || rb->bufs == NULL) {
-        return NGX_OK;
-    }
-
-    if (rb->temp_file) {
-        return ngx_http_llm_map_body(ctx, rb->temp_file);
-    }
-
-    if (rb->bufs->next == NULL) {
-        ctx->body.data = rb->bufs->buf->pos;
-        ctx->body.len = rb->bufs->buf->last - rb->bufs->buf->pos;
-        return NGX_OK;
-    }
-
-    len = 0;
-
-    for (cl = rb->bufs; cl; cl = cl->next) {
-        len += ngx_buf_size(cl->buf);
-    }
-
-    p = ngx_pnalloc(ctx->request->pool, len);
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    ctx->body.data = p;
-    ctx->body.len = len;
-
-    for (cl = rb->bufs; cl; cl = cl->next) {
-        p = ngx_cpymem(p, cl->buf->pos, ngx_buf_size(cl->buf));
-    }
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_llm_map_body(ngx_http_llm_ctx_t *ctx, ngx_temp_file_t *tf)
-{
-    void                *addr;
-    size_t               len;
-    ngx_str_t           *body;
-    ngx_pool_cleanup_t  *cln;
-
-    len = (size_t) tf->file.offset;
-
-    cln = ngx_pool_cleanup_add(ctx->request->pool, sizeof(ngx_str_t));
-    if (cln == NULL) {
-        return NGX_ERROR;
-    }
-
-    addr = mmap(NULL, len, PROT_READ, MAP_PRIVATE, tf->file.fd, 0);
-
-    if (addr == MAP_FAILED) {
-        ngx_log_error(NGX_LOG_CRIT, ctx->request->connection->log, ngx_errno,
-                      "mmap(%uz) of the request body failed", len);
-        return NGX_ERROR;
-    }
-
-    body = cln->data;
-    body->data = addr;
-    body->len = len;
-    cln->handler = ngx_http_llm_unmap_body;
-
-    ctx->body = *body;
-
-    return NGX_OK;
-}
-
-
-static void
-ngx_http_llm_unmap_body(void *data)
-{
-    ngx_str_t  *body = data;
-
-    (void) munmap(body->data, body->len);
+    return h == NULL
+           || ngx_strlcasestrn(h->value.data, h->value.data + h->value.len,
+                               (u_char *) "json", 4 - 1)
+              != NULL;
 }
 
 
