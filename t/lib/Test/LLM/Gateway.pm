@@ -211,7 +211,7 @@ sub _environment {
 }
 
 
-# nginx -t: (exit code, output)
+# nginx -t: (exit code, output, what it wrote into the log)
 sub test_conf {
     my ($self, $conf) = @_;
     $self->write_conf($conf);
@@ -230,9 +230,11 @@ sub test_conf {
 
     $self->_captured($text, 'nginx -t');
     # what -t says goes into the log as well: it was asked for
-    rename "$self->{dir}/error.log", "$self->{dir}/error.tested.log";
+    my $log = $self->log;
+    $self->_captured($log, 'the log of nginx -t');
+    unlink "$self->{dir}/error.log";
 
-    return ($code, $text);
+    return ($code, $text, $log);
 }
 
 

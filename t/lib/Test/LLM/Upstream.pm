@@ -413,10 +413,12 @@ sub body_end {
     $req->{done_at} = time;
     delete $req->{body} if $req->{len} > KEEP_BODY;
 
-    if (($req->{body} // '') =~ /^\s*\{/) {
+    if ($req->{len} > 100_000) {                # slow to read as a whole
+        ($req->{model}) = ($req->{body} // '') =~ /"model"\s*:\s*"([^"]*)"/;
+    } elsif ($req->{body} =~ /^\s*\{/) {
         my $data = eval { $codec->decode($req->{body}) };
         $req->{model} = $data->{model} if $data && !ref $data->{model};
-    } elsif (($req->{body} // '') =~ /name="?model"?\r\n\r\n([^\r\n]*)/) {
+    } elsif ($req->{body} =~ /name="?model"?\r\n\r\n([^\r\n]*)/) {
         $req->{model} = $1;
     }
 
