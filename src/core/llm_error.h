@@ -134,8 +134,8 @@ typedef struct {
 const llm_code_info_t *llm_code_info(llm_code_t code);
 
 /* The code of a request whose last attempt ended in this class.  BILLING is our
- * account's trouble (PROVIDER_AUTH); where the provider said 429, the caller may
- * prefer PROVIDER_QUOTA. */
+ * account's trouble (PROVIDER_AUTH); where the provider said 429, the gateway
+ * may prefer PROVIDER_QUOTA. */
 llm_code_t llm_code_of_class(llm_class_t c);
 
 /* The code for an error page nginx itself wanted to send in our location

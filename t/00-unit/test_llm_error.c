@@ -191,7 +191,7 @@ test_bodies(void)
 
     llm_buf_init(&b, mem, sizeof(mem));
     llm_error_openai(&b, LLM_CODE_PROVIDER_ERROR, message, LLM_NOSTR);
-    ok(memchr(mem, 0xe2, sizeof(mem)) == NULL
+    ok(memchr(mem, 0xe2, (size_t) (b.pos - mem)) == NULL
        && memchr(mem, 0xef, (size_t) (b.pos - mem)) == NULL,
        "a long message is cut between characters");
     is_int(llm_json_check(llm_buf_view(&b)), LLM_OK, "and stays JSON");
