@@ -345,7 +345,15 @@ ngx_http_llm_commit(ngx_http_llm_ctx_t *ctx)
 static void
 ngx_http_llm_arm(ngx_http_llm_ctx_t *ctx, ngx_msec_t timeout)
 {
-    ngx_add_timer(ctx->request->upstream->peer.connection->read, timeout);
+    ngx_event_t  *rev;
+
+    rev = ctx->request->upstream->peer.connection->read;
+
+    if (rev->timer_set) {
+        ngx_del_timer(rev);
+    }
+
+    ngx_add_timer(rev, timeout);
 }
 
 

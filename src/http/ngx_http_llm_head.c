@@ -49,9 +49,7 @@ ngx_http_llm_parse_head(ngx_http_llm_ctx_t *ctx)
         /* 100 Continue and its like: the real answer follows */
 
         send->status_at = 0;
-        send->frame.rest = -1;
-        send->frame.chunked = 0;
-        send->frame.has_length = 0;
+        ngx_memzero(&send->frame, sizeof(ngx_http_llm_frame_t));
     }
 
     return NGX_OK;

@@ -55,6 +55,15 @@ ngx_http_llm_input_filter(void *data, ssize_t bytes)
     u = ctx->request->upstream;
     e = &ctx->events;
 
+    /* nginx leaves a timer alone that would move by less than 300 ms, which a
+     * short idle timeout cannot afford */
+
+    if (ctx->conf.read_timeout < 10 * NGX_TIMER_LAZY_DELAY
+        && u->peer.connection->read->timer_set)
+    {
+        ngx_del_timer(u->peer.connection->read);
+    }
+
     b = u->buffer;
     b.pos = u->buffer.last;
     b.last = b.pos + bytes;
