@@ -197,8 +197,10 @@ ngx_http_llm_mock_fault_answer(ngx_http_llm_mock_t *ms)
     rc = ms->conf->replay.len ? ngx_http_llm_mock_replayed(ms)
                               : ngx_http_llm_mock_made_up(ms);
 
-    if (rc != NGX_OK || ms->then != NGX_HTTP_LLM_MOCK_FINISH) {
-        return rc;                          /* a stream, or no memory */
+    if (rc != NGX_OK || ms->then != NGX_HTTP_LLM_MOCK_FINISH
+        || ms->fault == NGX_HTTP_LLM_MOCK_MALFORMED_EVENT)
+    {
+        return rc;                          /* a stream, or nothing to spoil */
     }
 
     if (ms->fault == NGX_HTTP_LLM_MOCK_ERROR_EVENT) {
@@ -213,11 +215,6 @@ ngx_http_llm_mock_fault_answer(ngx_http_llm_mock_t *ms)
     half = ms->text.len / 2;
 
     switch (ms->fault) {
-
-    case NGX_HTTP_LLM_MOCK_MALFORMED_EVENT:
-        ms->text.len = half;
-        return ngx_http_llm_mock_whole(ms, 200, LLM_STR("application/json"),
-                                       ms->text);
 
     case NGX_HTTP_LLM_MOCK_STALL_FIRST:
         ms->out.len -= ms->text.len;

@@ -233,8 +233,10 @@ ngx_http_llm_mock_replay(ngx_conf_t *cf, void *block)
 {
     ngx_http_llm_provider_block_t *pb = block;
 
-    ngx_str_t        *value;
-    ngx_file_info_t   info;
+    ngx_str_t         *value;
+    ngx_uint_t         i;
+    ngx_path_t       **path;
+    ngx_file_info_t    info;
 
     value = cf->args->elts;
 
@@ -246,11 +248,26 @@ ngx_http_llm_mock_replay(ngx_conf_t *cf, void *block)
         return NGX_CONF_ERROR;
     }
 
+    /* a directory that `record` above will have made when nginx starts */
+
+    path = cf->cycle->paths.elts;
+
+    for (i = 0; i < cf->cycle->paths.nelts; i++) {
+        if (path[i]->name.len == pb->mock->replay.len
+            && ngx_strcmp(path[i]->name.data, pb->mock->replay.data) == 0)
+        {
+            return NGX_CONF_OK;
+        }
+    }
+
     if (ngx_file_info(pb->mock->replay.data, &info) == NGX_FILE_ERROR) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
-                           ngx_file_info_n " \"%V\" failed",
+
+        /* `record` may make it when this configuration is loaded */
+
+        ngx_conf_log_error(NGX_LOG_WARN, cf, ngx_errno,
+                           ngx_file_info_n " \"%V\" failed, nothing to replay",
                            &pb->mock->replay);
-        return NGX_CONF_ERROR;
+        return NGX_CONF_OK;
     }
 
     if (!ngx_is_dir(&info)) {
