@@ -19,6 +19,8 @@ SANE    = -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
           -fno-sanitize-recover=all
 INCS    = -Isrc/core -Isrc/dialect -It/00-unit
 
+export LLM_MODULE ?= $(CURDIR)/$(MODULE)
+
 PROVE   = prove -j$(JOBS) -r -It/lib $(PROVE_OPTS)
 JOBS   ?= 2
 TESTS  ?= t build/unit

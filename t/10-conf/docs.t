@@ -105,7 +105,8 @@ for my $name (table('ngx_http_llm_arg_t', glob "$SRC/*.c")) {
 
 my $variables = slurp('docs/variables.md');
 my @told = $variables =~ /^\| `\$(llm_\w+)` \|/mg;
-my @known = table('ngx_http_variable_t', "$SRC/ngx_http_llm_variables.c");
+my @known = slurp("$SRC/ngx_http_llm_variables.c")
+    =~ /^\s+ngx_http_llm_var\("(\w+)"/mg;
 
 cmp_ok(scalar @known, '>', 10, 'the table of variables was found');
 is(missing(\@told, \@known), '', 'no variable untold');
@@ -172,7 +173,7 @@ sub example {
 
     $http .= "\nserver { listen 127.0.0.1:%%PORT%%;\n$server\n}\n"
         unless $http =~ /^\s*server\s*\{/m;
-    $http =~ s/listen\s+\d+/listen 127.0.0.1:%%PORT%%/;
+    $http =~ s/listen\s+\d+;/listen 127.0.0.1:%%PORT%%;/;
     $http =~ s{/var/lib/nginx}{%%DIR%%}g;
     return $http;
 }
@@ -181,8 +182,7 @@ my $key_file = "gsk_documentation000000000001\n";
 
 for my $file ('README.md', glob 'docs/*.md') {
     my $n = 0;
-    while (slurp($file) =~ /^```nginx\n(.*?)^```/msg) {
-        my $text = $1;
+    for my $text (slurp($file) =~ /^```nginx\n(.*?)^```/msg) {
         $n++;
 
         my $gw = Test::LLM::Gateway->new(

@@ -37,7 +37,7 @@ use Time::HiRes qw(time);
 use Test::LLM::Client;
 
 my $T = File::Spec->rel2abs(dirname(__FILE__) . '/../../..');
-my $TOP = dirname($T);
+my $TOP = "$T/..";
 my @ALL;
 
 our $SLOW = $ENV{LLM_TEST_SLOW} || 1;
