@@ -95,13 +95,12 @@ sub on {
 # (the whole body came), key, model, json() of small bodies.
 sub received {
     my ($self, $path) = @_;
-    my $list = $self->call('received');
-
-    return grep { !defined $path || _path_match($path, $_->{path}) } @$list;
+    return @{ $self->call('received', $path) };
 }
 
 
-sub count { my ($self, $path) = @_; return scalar(() = $self->received($path)) }
+# how many; cheap
+sub count { my ($self, $path) = @_; return $self->call('count', $path) }
 
 
 # every connection so far: id, opened, closed (time the gateway went away)
@@ -117,7 +116,13 @@ sub cmd_rule {
 }
 
 sub cmd_connect { my $self = shift; $self->{connect} = [@_]; return 1 }
-sub cmd_received { $_[0]{received} }
+sub cmd_received {
+    my ($self, $path) = @_;
+    return [ grep { !defined $path || _path_match($path, $_->{path}) }
+             @{ $self->{received} } ];
+}
+
+sub cmd_count { my ($self, $path) = @_; return scalar @{ $self->cmd_received($path) } }
 sub cmd_connections { $_[0]{conn_log} }
 
 sub cmd_release {
