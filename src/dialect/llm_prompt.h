@@ -13,8 +13,8 @@
 /* ---- templates -------------------------------------------------------- */
 
 typedef struct {
-    llm_str_t  text;                    /* literal, already unescaped ({{ → {) */
-    llm_str_t  name;                    /* member name or pointer; empty: none */
+    llm_str_t  text;                    /* literal, "{{" already as "{" */
+    llm_str_t  name;                    /* member or pointer; empty: none */
 } llm_piece_t;
 
 typedef struct {
@@ -60,7 +60,7 @@ void llm_schema_example(const llm_schema_t *schema, uint64_t seed,
 /* ---- answers ----------------------------------------------------------- */
 
 typedef struct {
-    llm_str_t  json;                    /* the object, inside the decoded text */
+    llm_str_t  json;                    /* the object, inside the text */
     unsigned   repaired:1;              /* a fence or chatter was cut off */
 } llm_unwrapped_t;
 

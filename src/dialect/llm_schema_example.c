@@ -3,8 +3,9 @@
  *
  * A value has to satisfy several schemas at once (allOf, a $ref with
  * neighbours, the chosen branch of anyOf), so those are gathered first and
- * their limits merged.  What merging cannot see (not, overlapping oneOf) is left
- * to chance: a candidate is validated, and another one is drawn when it fails.
+ * their limits merged.  What merging cannot see (not, overlapping oneOf) is
+ * left to chance: a candidate is validated, and another one is drawn when it
+ * fails.
  */
 
 #include <stdio.h>

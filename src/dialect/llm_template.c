@@ -1,10 +1,10 @@
 /*
  * Prompt templates: literal text with members of the client's JSON body.
  *
- * A template is cut into pieces once, when the configuration is read.  Rendering
- * goes over the pieces and never over what it has inserted, so a client cannot
- * write placeholders into a prompt, and everything is escaped on its way, so it
- * cannot write JSON into the request either.
+ * A template is cut into pieces once, when the configuration is read.
+ * Rendering goes over the pieces and never over what it has inserted, so a
+ * client cannot write placeholders into a prompt, and everything is escaped on
+ * its way, so it cannot write JSON into the request either.
  */
 
 #include "llm_prompt.h"

@@ -72,8 +72,8 @@ typedef struct {
 
 
 /*
- * The words of `fault NAME …;` and their bits, with a null name at the end: what
- * ngx_conf_set_bitmask_slot() takes.
+ * The words of `fault NAME …;` and their bits, with a null name at the end:
+ * what ngx_conf_set_bitmask_slot() takes.
  */
 
 extern ngx_conf_bitmask_t  ngx_http_llm_mock_faults[];

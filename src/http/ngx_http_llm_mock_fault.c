@@ -153,11 +153,56 @@ ngx_http_llm_mock_write_html(ngx_http_llm_mock_t *ms, llm_buf_t *out)
 }
 
 
+/* A good answer, spoiled.  A stream is left alone: its events go wrong. */
+
+static ngx_int_t
+ngx_http_llm_mock_spoil(ngx_http_llm_mock_t *ms)
+{
+    size_t     half;
+    ngx_int_t  rc;
+
+    rc = ms->conf->replay.len ? ngx_http_llm_mock_replayed(ms)
+                              : ngx_http_llm_mock_made_up(ms);
+
+    if (rc != NGX_OK || ms->then != NGX_HTTP_LLM_MOCK_FINISH) {
+        return rc;
+    }
+
+    half = ms->text.len / 2;
+
+    switch (ms->fault) {
+
+    case NGX_HTTP_LLM_MOCK_ERROR_EVENT:
+        return ngx_http_llm_mock_error_answer(ms, 200);
+
+    case NGX_HTTP_LLM_MOCK_EMPTY:
+        return ngx_http_llm_mock_whole(ms, 200, LLM_STR("application/json"),
+                                       LLM_NOSTR);
+
+    case NGX_HTTP_LLM_MOCK_STALL_FIRST:
+        ms->out.len -= ms->text.len;
+        ms->then = NGX_HTTP_LLM_MOCK_STALL;
+        return NGX_OK;
+
+    case NGX_HTTP_LLM_MOCK_STALL_BODY:
+        ms->out.len -= ms->text.len - half;
+        ms->then = NGX_HTTP_LLM_MOCK_STALL;
+        return NGX_OK;
+
+    case NGX_HTTP_LLM_MOCK_CUT:
+        ms->out.len -= ms->text.len - half;
+        ms->then = NGX_HTTP_LLM_MOCK_CLOSE;
+        return NGX_OK;
+
+    default:                            /* malformed_event: there is none */
+        return NGX_OK;
+    }
+}
+
+
 ngx_int_t
 ngx_http_llm_mock_fault_answer(ngx_http_llm_mock_t *ms)
 {
-    size_t                        half;
-    ngx_int_t                     rc;
     llm_str_t                     body;
     ngx_http_llm_mock_refused_t  *refused;
 
@@ -189,47 +234,7 @@ ngx_http_llm_mock_fault_answer(ngx_http_llm_mock_t *ms)
         return ngx_http_llm_mock_whole(ms, 502, LLM_STR("text/html"), body);
 
     default:
-        break;
-    }
-
-    /* the others begin as a good answer */
-
-    rc = ms->conf->replay.len ? ngx_http_llm_mock_replayed(ms)
-                              : ngx_http_llm_mock_made_up(ms);
-
-    if (rc != NGX_OK || ms->then != NGX_HTTP_LLM_MOCK_FINISH
-        || ms->fault == NGX_HTTP_LLM_MOCK_MALFORMED_EVENT)
-    {
-        return rc;                          /* a stream, or nothing to spoil */
-    }
-
-    if (ms->fault == NGX_HTTP_LLM_MOCK_ERROR_EVENT) {
-        return ngx_http_llm_mock_error_answer(ms, 200);
-    }
-
-    if (ms->fault == NGX_HTTP_LLM_MOCK_EMPTY) {
-        return ngx_http_llm_mock_whole(ms, 200, LLM_STR("application/json"),
-                                       LLM_NOSTR);
-    }
-
-    half = ms->text.len / 2;
-
-    switch (ms->fault) {
-
-    case NGX_HTTP_LLM_MOCK_STALL_FIRST:
-        ms->out.len -= ms->text.len;
-        ms->then = NGX_HTTP_LLM_MOCK_STALL;
-        return NGX_OK;
-
-    case NGX_HTTP_LLM_MOCK_STALL_BODY:
-        ms->out.len -= ms->text.len - half;
-        ms->then = NGX_HTTP_LLM_MOCK_STALL;
-        return NGX_OK;
-
-    default:                                /* cut */
-        ms->out.len -= ms->text.len - half;
-        ms->then = NGX_HTTP_LLM_MOCK_CLOSE;
-        return NGX_OK;
+        return ngx_http_llm_mock_spoil(ms);
     }
 }
 

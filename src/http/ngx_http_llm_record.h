@@ -33,7 +33,7 @@ typedef struct {
     off_t        max_bytes;            /* 0: no such limit */
     time_t       keep;                 /* seconds; 0: for ever */
 
-    time_t       swept;                /* private: the last look at the limits */
+    time_t       swept;                /* private: when limits were checked */
     ngx_uint_t   since;                /* private: exchanges written since */
 } ngx_http_llm_record_conf_t;
 

@@ -149,39 +149,23 @@ ngx_http_llm_replay_compare(const void *one, const void *two)
 }
 
 
-/* Sets look->name to name number look->pick, counting round and round. */
+/* Collects the names of the directory that begin as wanted. */
 
 static ngx_int_t
-ngx_http_llm_replay_look(u_char *path, size_t len,
-    ngx_http_llm_replay_look_t *look, ngx_pool_t *pool)
+ngx_http_llm_replay_names(ngx_dir_t *dir, ngx_http_llm_replay_look_t *look,
+    ngx_array_t *list)
 {
-    u_char       *name, **slot, **names;
-    size_t        n;
-    ngx_dir_t     dir;
-    ngx_str_t     full;
-    ngx_array_t   list;
-
-    full.data = path;
-    full.len = len;
-    path[len] = '\0';
-
-    if (ngx_open_dir(&full, &dir) == NGX_ERROR) {
-        return NGX_DECLINED;
-    }
-
-    if (ngx_array_init(&list, pool, 16, sizeof(u_char *)) != NGX_OK) {
-        goto failed;
-    }
+    u_char  *name, **slot;
+    size_t   n;
 
     for ( ;; ) {
-        ngx_set_errno(0);
 
-        if (ngx_read_dir(&dir) == NGX_ERROR) {
-            break;
+        if (ngx_read_dir(dir) == NGX_ERROR) {
+            return NGX_OK;
         }
 
-        name = ngx_de_name(&dir);
-        n = ngx_de_namelen(&dir);
+        name = ngx_de_name(dir);
+        n = ngx_de_namelen(dir);
 
         if (n < 6 || n > NGX_HTTP_LLM_REPLAY_NAME_MAX - 2
             || ngx_strcmp(name + n - 5, ".http") != 0
@@ -191,20 +175,52 @@ ngx_http_llm_replay_look(u_char *path, size_t len,
             continue;
         }
 
-        slot = ngx_array_push(&list);
+        slot = ngx_array_push(list);
         if (slot == NULL) {
-            goto failed;
+            return NGX_ERROR;
         }
 
-        *slot = ngx_pnalloc(pool, n + 1);
+        *slot = ngx_pnalloc(list->pool, n + 1);
         if (*slot == NULL) {
-            goto failed;
+            return NGX_ERROR;
         }
 
         ngx_memcpy(*slot, name, n + 1);
     }
+}
+
+
+/* Sets look->name to name number look->pick, counting round and round. */
+
+static ngx_int_t
+ngx_http_llm_replay_look(u_char *path, size_t len,
+    ngx_http_llm_replay_look_t *look, ngx_pool_t *pool)
+{
+    u_char       **names;
+    ngx_int_t      rc;
+    ngx_dir_t      dir;
+    ngx_str_t      full;
+    ngx_array_t    list;
+
+    full.data = path;
+    full.len = len;
+    path[len] = '\0';
+
+    if (ngx_array_init(&list, pool, 16, sizeof(u_char *)) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_open_dir(&full, &dir) == NGX_ERROR) {
+        return NGX_DECLINED;
+    }
+
+    rc = ngx_http_llm_replay_names(&dir, look, &list);
 
     (void) ngx_close_dir(&dir);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
 
     look->count = list.nelts;
 
@@ -219,12 +235,6 @@ ngx_http_llm_replay_look(u_char *path, size_t len,
     look->name = names[look->pick % list.nelts];
 
     return NGX_OK;
-
-failed:
-
-    (void) ngx_close_dir(&dir);
-
-    return NGX_ERROR;
 }
 
 

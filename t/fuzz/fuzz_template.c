@@ -1,6 +1,6 @@
 /*
- * Templates: counting and filling agree, and what is rendered is the inside of a
- * JSON string, whatever template and body are.  Input: the template, a line
+ * Templates: counting and filling agree, and what is rendered is the inside of
+ * a JSON string, whatever template and body are.  Input: the template, a line
  * feed, the body.
  */
 

@@ -1,7 +1,7 @@
 /*
  * Unwrapping: what is found lies inside the text and is one JSON object; the
- * strict reading is never different from the repairing one; and chatter around a
- * good answer does not change it.
+ * strict reading is never different from the repairing one; and chatter around
+ * a good answer does not change it.
  */
 
 #include <stdlib.h>
