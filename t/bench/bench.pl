@@ -95,7 +95,7 @@ sub common {
     my $mask = $core == 0 ? '01' : '10';
     my $user = $> == 0 ? 'user root;' : '';
     return "$user\nworker_processes 1;\nworker_cpu_affinity $mask;\n"
-        . "daemon off;\npid nginx.pid;\nerror_log error.log warn;\n"
+        . "daemon off;\npid nginx.pid;\nerror_log error.log error;\n"
         . "worker_rlimit_nofile 10000;\n"
         . "events { worker_connections 4096; }\n";
 }
