@@ -28,7 +28,7 @@ typedef struct ngx_http_llm_build_s  ngx_http_llm_build_t;
 /* ---- keys ---------------------------------------------------------------- */
 
 typedef struct {
-    ngx_str_t                    name;          /* name=, or POOL-1, POOL-2 … */
+    ngx_str_t                    name;        /* name=, or POOL-1, POOL-2 ... */
     ngx_str_t                    secret;        /* never logged, never shown */
 } ngx_http_llm_key_t;
 
@@ -51,8 +51,8 @@ typedef struct {
 
 typedef struct {
     ngx_msec_t                   connect;       /* TCP and TLS */
-    ngx_msec_t                   header;        /* last request byte → status */
-    ngx_msec_t                   first;         /* status → first content */
+    ngx_msec_t                   header;       /* last request byte -> status */
+    ngx_msec_t                   first;         /* status -> first content */
     ngx_msec_t                   idle;          /* between reads after it */
     ngx_msec_t                   total;         /* one attempt */
 } ngx_http_llm_timeouts_t;
@@ -70,7 +70,7 @@ typedef struct {
     ngx_http_llm_record_conf_t  *record;        /* record DIR, else NULL */
     ngx_http_llm_route_t        *route;         /* this provider alone */
     unsigned                     client_key:1;  /* key client; */
-    unsigned                     off:1;         /* enabled off, or no key left */
+    unsigned                     off:1;        /* enabled off, or no key left */
 } ngx_http_llm_provider_t;
 
 
@@ -82,9 +82,9 @@ typedef struct {
     ngx_str_t                    id;            /* the provider's name for it */
     llm_price_t                  price;
     ngx_uint_t                   context;       /* tokens; 0: unknown */
-    ngx_uint_t                   can;           /* LLM_CAN_… bits */
+    ngx_uint_t                   can;           /* LLM_CAN_... bits */
     ngx_array_t                 *labels;        /* ngx_str_t: other words */
-    ngx_uint_t                   tier;          /* 0 unset, 1 low … 4 premium */
+    ngx_uint_t                   tier;        /* 0 unset, 1 low ... 4 premium */
     ngx_http_llm_route_t        *route;         /* this model alone */
     unsigned                     can_set:1;     /* 0: everything is assumed */
     unsigned                     internal:1;
@@ -97,7 +97,7 @@ typedef struct {
 typedef struct {
     ngx_http_llm_model_t        *model;         /* NULL: a provider as target */
     ngx_http_llm_provider_t     *provider;
-    ngx_uint_t                   on;            /* LLM_ON_… bits */
+    ngx_uint_t                   on;            /* LLM_ON_... bits */
 } ngx_http_llm_target_t;
 
 
@@ -138,7 +138,7 @@ typedef struct {
     llm_template_t              *user;
     llm_field_t                 *fields;        /* set NAME VALUE */
     ngx_uint_t                   nfields;
-    ngx_str_t                    model;         /* set model …, or empty */
+    ngx_str_t                    model;         /* set model ..., or empty */
     llm_schema_t                *schema;        /* NULL: none */
     ngx_str_t                    schema_text;
     ngx_str_t                    schema_name;
@@ -148,9 +148,9 @@ typedef struct {
 
 
 typedef struct {
-    llm_field_t                 *fields;        /* language=fa …, text form */
+    llm_field_t                 *fields;        /* language=fa ..., text form */
     ngx_uint_t                   nfields;
-    ngx_str_t                    model;         /* model=…, or empty */
+    ngx_str_t                    model;         /* model=..., or empty */
 } ngx_http_llm_transcribe_t;
 
 
@@ -163,7 +163,7 @@ typedef struct {
     ngx_array_t                  routes;        /* ngx_http_llm_route_t * */
     ngx_array_t                  prompts;       /* ngx_http_llm_prompt_t * */
     ngx_array_t                  names;         /* ngx_http_llm_name_t * */
-    ngx_hash_t                   hash;          /* name → ngx_http_llm_name_t */
+    ngx_hash_t                   hash;         /* name -> ngx_http_llm_name_t */
     ngx_http_llm_store_t         store;
     ngx_str_t                    zone_name;
     size_t                       zone_size;
@@ -180,12 +180,12 @@ typedef struct {
 
 
 typedef struct {
-    ngx_http_llm_route_t        *route;         /* llm_pass NAME … */
+    ngx_http_llm_route_t        *route;         /* llm_pass NAME ... */
     ngx_http_complex_value_t    *pass;          /* llm_pass $variable */
     ngx_uint_t                   provider_pass; /* llm_pass names a provider */
     ngx_http_llm_prompt_t       *prompt;        /* llm_analyze */
     ngx_http_llm_transcribe_t   *transcribe;    /* llm_transcribe */
-    ngx_uint_t                   endpoint;      /* llm_endpoint; llm_endpoint_t */
+    ngx_uint_t                   endpoint;    /* llm_endpoint; llm_endpoint_t */
     llm_retry_conf_t             retry;         /* llm_retry */
     ngx_uint_t                   retry_set;
     ngx_uint_t                   headers;       /* llm_response_headers */
@@ -209,7 +209,7 @@ extern ngx_module_t  ngx_http_llm_gateway_filter_module;
 ngx_int_t ngx_http_llm_handler(ngx_http_request_t *r);          /* llm_pass */
 ngx_int_t ngx_http_llm_health_handler(ngx_http_request_t *r);   /* llm_health */
 
-/* Preconfiguration: the $llm_… variables. */
+/* Preconfiguration: the $llm_... variables. */
 ngx_int_t ngx_http_llm_add_variables(ngx_conf_t *cf);
 
 /* A name of the shared namespace, or NULL.  O(1), no allocation. */

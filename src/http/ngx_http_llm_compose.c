@@ -61,9 +61,13 @@ ngx_http_llm_request_chain(ngx_http_llm_ctx_t *ctx, ngx_chain_t **chain)
     cl->next = body.head;
     *chain = cl;
 
-    if (body.head == NULL) {
-        head->last_buf = 1;
+    /* nginx would keep the end of the request in its TLS buffer */
+
+    while (cl->next) {
+        cl = cl->next;
     }
+
+    cl->buf->flush = 1;
 
     return NGX_OK;
 }
@@ -91,6 +95,10 @@ ngx_http_llm_target_model(ngx_http_llm_ctx_t *ctx,
     }
 
     *model = ctx->model;
+
+    if (model->len == 0 && target->provider->mock) {
+        ngx_str_set(model, "mock");
+    }
 }
 
 

@@ -141,9 +141,8 @@ ngx_http_llm_parse_headers(ngx_http_llm_ctx_t *ctx)
             continue;
         }
 
-        r->state = 0;
-
         if (rc == NGX_HTTP_PARSE_HEADER_DONE) {
+            r->state = 0;
             return NGX_OK;
         }
 
