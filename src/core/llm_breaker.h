@@ -11,6 +11,8 @@
 
 #include "llm_core.h"
 
+#pragma GCC visibility push(hidden)
+
 #define LLM_BREAKER_SLOTS  10
 
 typedef struct {
@@ -53,5 +55,7 @@ int llm_breaker_force(const llm_breaker_conf_t *c, llm_breaker_t *b,
  * breaker opened, 2 when it closed, for the log. */
 int llm_breaker_report(const llm_breaker_conf_t *c, llm_breaker_t *b, int ok,
     int probe, uint32_t random, llm_msec_t now);
+
+#pragma GCC visibility pop
 
 #endif /* LLM_BREAKER_H */

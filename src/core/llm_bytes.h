@@ -15,6 +15,8 @@
 
 #include "llm_core.h"
 
+#pragma GCC visibility push(hidden)
+
 typedef enum {
     LLM_BYTES_STRING,   /* what ends a run inside a JSON string: " \ < 0x20 */
     LLM_BYTES_WRITE,    /* what cannot be written as it is: these and >= 0x80 */
@@ -166,5 +168,7 @@ llm_bytes_find(const unsigned char *p, const unsigned char *end,
 
     return p;
 }
+
+#pragma GCC visibility pop
 
 #endif /* LLM_BYTES_H */

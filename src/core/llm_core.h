@@ -13,11 +13,7 @@
 #include <stdint.h>
 #include <string.h>
 
-/*
- * What is declared from here on stays inside the module.  The pragma reaches to
- * the end of the file that includes this: headers of nginx, libc and libraries
- * must come before the llm_ ones.
- */
+/* Modules are opened with global symbols: ours stay inside the module. */
 #pragma GCC visibility push(hidden)
 
 typedef enum {
@@ -99,5 +95,7 @@ llm_buf_view(const llm_buf_t *b)
 {
     return (llm_str_t) { (size_t) (b->pos - b->start), b->start };
 }
+
+#pragma GCC visibility pop
 
 #endif /* LLM_CORE_H */

@@ -11,6 +11,8 @@
 
 #include "llm_core.h"
 
+#pragma GCC visibility push(hidden)
+
 /* The outcome of one attempt. */
 typedef enum {
     LLM_CLASS_OK = 0,
@@ -152,5 +154,7 @@ void llm_error_openai(llm_buf_t *out, llm_code_t code, llm_str_t message,
     llm_str_t param);
 void llm_error_anthropic(llm_buf_t *out, llm_code_t code, llm_str_t message,
     llm_str_t request_id);
+
+#pragma GCC visibility pop
 
 #endif /* LLM_ERROR_H */

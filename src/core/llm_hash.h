@@ -11,6 +11,8 @@
 
 #include "llm_core.h"
 
+#pragma GCC visibility push(hidden)
+
 uint32_t llm_murmur2(llm_str_t s);
 
 /* FNV-1a; seed 0 gives the published values, others independent functions. */
@@ -18,5 +20,7 @@ uint64_t llm_fnv64(llm_str_t s, uint64_t seed);
 
 /* FIPS 180-4. */
 void llm_sha256(llm_str_t s, unsigned char out[32]);
+
+#pragma GCC visibility pop
 
 #endif /* LLM_HASH_H */

@@ -9,6 +9,8 @@
 
 #include "llm_core.h"
 
+#pragma GCC visibility push(hidden)
+
 #define LLM_HINT_MIN_MS   50
 #define LLM_HINT_MAX_MS   (25 * 3600 * 1000ULL)
 
@@ -69,5 +71,7 @@ llm_rc_t llm_hint_sentence(llm_str_t message, llm_msec_t *ms);
  * (Groq, OpenAI).  LLM_OK when all three were found. */
 llm_rc_t llm_hint_quota(llm_str_t message, uint64_t *limit, uint64_t *used,
     uint64_t *requested);
+
+#pragma GCC visibility pop
 
 #endif /* LLM_HINT_H */

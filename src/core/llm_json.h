@@ -13,6 +13,8 @@
 
 #include "llm_core.h"
 
+#pragma GCC visibility push(hidden)
+
 #define LLM_JSON_DEPTH  1000            /* cJSON's limit; deeper is refused */
 
 typedef enum {
@@ -127,5 +129,7 @@ llm_rc_t llm_json_uint(llm_str_t value, uint64_t *n);
  * "0.0213" with scale 9 is 21300000.  Also takes the exponent form and a number
  * inside a string.  LLM_OK or LLM_NONE. */
 llm_rc_t llm_json_scaled(llm_str_t value, unsigned scale, uint64_t *n);
+
+#pragma GCC visibility pop
 
 #endif /* LLM_JSON_H */

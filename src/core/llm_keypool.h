@@ -14,6 +14,8 @@
 #include "llm_error.h"
 #include "llm_quota.h"
 
+#pragma GCC visibility push(hidden)
+
 #define LLM_GROUP_LIMITS  4             /* limits of one group at most */
 
 typedef enum {
@@ -147,5 +149,7 @@ uint32_t llm_keypool_usable(const llm_lane_t *lane, llm_msec_t now);
  * If not, *wait is the time in ms until some key could be used. */
 int llm_keypool_has_other(llm_lane_t *lane, const llm_need_t *need,
     const llm_tried_t *tried, llm_msec_t now, llm_msec_t *wait);
+
+#pragma GCC visibility pop
 
 #endif /* LLM_KEYPOOL_H */

@@ -8,6 +8,8 @@
 
 #include "llm_keypool.h"
 
+#pragma GCC visibility push(hidden)
+
 #define LLM_MINUTE_MS       60000ULL
 #define LLM_HOUR_MS         3600000ULL
 
@@ -123,5 +125,7 @@ llm_pool_group_rest(const llm_group_state_t *g, llm_msec_t now, int *probe)
     return g->probing || g->until > now
            ? llm_pool_rest(g->until, g->probe_at, now, probe) : 0;
 }
+
+#pragma GCC visibility pop
 
 #endif /* LLM_KEYPOOL_STATE_H */

@@ -7,6 +7,8 @@
 
 #include "llm_core.h"
 
+#pragma GCC visibility push(hidden)
+
 #define LLM_MULTIPART_MAX  64           /* parts of one body; more is refused */
 
 typedef struct {
@@ -46,5 +48,7 @@ size_t llm_multipart_count(const llm_part_t *part, size_t part_n,
  * or an empty view; and by a media type such as audio/mpeg. */
 llm_str_t llm_audio_sniff(llm_str_t head);
 llm_str_t llm_audio_extension(llm_str_t media_type);
+
+#pragma GCC visibility pop
 
 #endif /* LLM_MULTIPART_H */

@@ -8,6 +8,8 @@
 
 #include "llm_core.h"
 
+#pragma GCC visibility push(hidden)
+
 #define LLM_UNKNOWN  UINT64_MAX         /* not reported: not the same as zero */
 
 typedef struct {
@@ -40,5 +42,7 @@ llm_rc_t llm_price_parse(llm_str_t s, uint64_t *nano);
 
 /* Nano-dollars as dollars with nine decimals, trailing zeros cut: "0.00042" */
 void llm_price_put(llm_buf_t *out, uint64_t nano);
+
+#pragma GCC visibility pop
 
 #endif /* LLM_PRICE_H */

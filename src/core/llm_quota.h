@@ -16,6 +16,8 @@
 #include "llm_core.h"
 #include "llm_tz.h"
 
+#pragma GCC visibility push(hidden)
+
 typedef enum {
     LLM_DIM_REQUESTS, LLM_DIM_TOKENS, LLM_DIM_INPUT_TOKENS,
     LLM_DIM_OUTPUT_TOKENS, LLM_DIM_AUDIO_MS, LLM_DIM_N
@@ -85,5 +87,7 @@ void llm_limit_learn(const llm_limit_t *l, llm_limit_state_t *s, uint64_t used,
  * output tokens; units m h d M.  The clock is set to sliding, to calendar for
  * months.  LLM_OK or LLM_BAD (also for zero and above LLM_LIMIT_MAX). */
 llm_rc_t llm_limit_parse(llm_str_t s, llm_limit_t *l);
+
+#pragma GCC visibility pop
 
 #endif /* LLM_QUOTA_H */

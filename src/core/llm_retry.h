@@ -12,6 +12,8 @@
 #include "llm_core.h"
 #include "llm_error.h"
 
+#pragma GCC visibility push(hidden)
+
 #define LLM_ROTATIONS_MAX  10           /* key swaps on one target */
 #define LLM_SENDS_MAX      24           /* sends of one request in all */
 
@@ -69,5 +71,7 @@ void llm_retry_deposit(llm_retry_budget_t *b, const llm_retry_conf_t *c,
 /* 1: allowed */
 int llm_retry_withdraw(llm_retry_budget_t *b, llm_msec_t now);
 int llm_retry_has_budget(const llm_retry_budget_t *b, llm_msec_t now);
+
+#pragma GCC visibility pop
 
 #endif /* LLM_RETRY_H */

@@ -11,6 +11,8 @@
 
 #include "llm_core.h"
 
+#pragma GCC visibility push(hidden)
+
 typedef struct {
     unsigned char  line;                /* the current line has bytes */
     unsigned char  cr;                  /* the last byte was a CR, of what */
@@ -41,5 +43,7 @@ size_t llm_sse_cut(llm_sse_t *s, const unsigned char *p, size_t n,
  * A BOM at the start is skipped.
  */
 void llm_sse_parse(llm_str_t raw, unsigned char *scratch, llm_sse_event_t *ev);
+
+#pragma GCC visibility pop
 
 #endif /* LLM_SSE_H */

@@ -8,6 +8,8 @@
 
 #include "llm_core.h"
 
+#pragma GCC visibility push(hidden)
+
 #define LLM_TZ_TRANSITIONS  512
 
 typedef struct {
@@ -42,5 +44,7 @@ typedef enum {
  * seconds after local midnight: first second, and first second of the next. */
 void llm_tz_window(const llm_tz_t *tz, llm_tz_unit_t unit, uint32_t reset_s,
     int64_t utc_s, int64_t *start_s, int64_t *next_s);
+
+#pragma GCC visibility pop
 
 #endif /* LLM_TZ_H */

@@ -15,6 +15,8 @@
 #include "llm_request.h"
 #include "llm_sse.h"
 
+#pragma GCC visibility push(hidden)
+
 /* An answer's body, read whole. */
 typedef struct {
     llm_class_t  class;                 /* OK; a 200 may hide an error */
@@ -107,5 +109,7 @@ void llm_stream_init(llm_stream_t *s, llm_endpoint_t ep);
 /* Whether a stream that ended now is complete: the terminator or a terminal
  * event, or a finish reason for every choice seen. */
 int llm_stream_complete(const llm_stream_t *s);
+
+#pragma GCC visibility pop
 
 #endif /* LLM_DIALECT_H */

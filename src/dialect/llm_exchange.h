@@ -8,6 +8,8 @@
 
 #include "llm_core.h"
 
+#pragma GCC visibility push(hidden)
+
 /*
  * A hash of what a request asks, for finding a recorded answer.  JSON: the
  * members that make the question (messages, input, prompt, tools, formats …)
@@ -36,5 +38,7 @@ llm_rc_t llm_exchange_read(llm_str_t file, unsigned *status, llm_str_t *type,
  */
 void llm_exchange_put_request(llm_buf_t *out, llm_str_t method, llm_str_t path,
     llm_str_t content_type, llm_str_t body);
+
+#pragma GCC visibility pop
 
 #endif /* LLM_EXCHANGE_H */

@@ -9,6 +9,8 @@
 #include "llm_core.h"
 #include "llm_request.h"
 
+#pragma GCC visibility push(hidden)
+
 /* A splitmix64 step: the mock's only source of chance. */
 uint64_t llm_mock_random(uint64_t *state);
 
@@ -51,5 +53,7 @@ void llm_mock_error(unsigned status, llm_buf_t *out);
 void llm_mock_quota(llm_buf_t *out);
 void llm_mock_error_event(const llm_request_t *r, llm_buf_t *out);
 void llm_mock_html(llm_buf_t *out);
+
+#pragma GCC visibility pop
 
 #endif /* LLM_MOCK_H */

@@ -8,6 +8,8 @@
 
 #include "llm_core.h"
 
+#pragma GCC visibility push(hidden)
+
 #define LLM_MOCK_HEAD_MAX  32768        /* bytes; a longer head is refused */
 
 typedef struct {
@@ -35,5 +37,7 @@ typedef struct {
  */
 llm_rc_t llm_mock_dechunk(llm_mock_chunked_t *c, unsigned char *p, size_t n,
     size_t *data);
+
+#pragma GCC visibility pop
 
 #endif /* LLM_MOCK_HTTP_H */

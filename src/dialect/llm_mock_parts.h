@@ -7,6 +7,8 @@
 
 #include "llm_mock.h"
 
+#pragma GCC visibility push(hidden)
+
 /* What a chat-like request asks for, found in its body. */
 typedef enum {
     LLM_TASK_TEXT,                      /* quote the question */
@@ -87,5 +89,7 @@ llm_rc_t llm_mock_chat_event(const llm_request_t *r, llm_str_t text,
 llm_rc_t llm_mock_responses_event(const llm_request_t *r, llm_str_t text,
     llm_str_t model, uint64_t created, size_t i, llm_buf_t *out);
 llm_rc_t llm_mock_transcript_event(llm_str_t text, size_t i, llm_buf_t *out);
+
+#pragma GCC visibility pop
 
 #endif /* LLM_MOCK_PARTS_H */

@@ -8,6 +8,8 @@
 
 #include "llm_dialect.h"
 
+#pragma GCC visibility push(hidden)
+
 /* Bytes of a message as written; with type and code it fits into 2 KB. */
 #define LLM_OPENAI_MESSAGE_MAX  1792
 
@@ -69,5 +71,7 @@ void llm_openai_refusal(unsigned status, const llm_hint_t *hint,
 llm_event_t llm_openai_event(llm_stream_t *s, const llm_sse_event_t *ev,
     llm_buf_t *mem);
 int llm_openai_key_looks_right(llm_str_t host, llm_str_t key);
+
+#pragma GCC visibility pop
 
 #endif /* LLM_OPENAI_H */

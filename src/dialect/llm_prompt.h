@@ -10,6 +10,8 @@
 #include "llm_core.h"
 #include "llm_json.h"
 
+#pragma GCC visibility push(hidden)
+
 /* ---- templates -------------------------------------------------------- */
 
 typedef struct {
@@ -73,5 +75,7 @@ typedef struct {
  */
 llm_rc_t llm_answer_unwrap(llm_str_t text, int repair, llm_unwrapped_t *out,
     const char **why);
+
+#pragma GCC visibility pop
 
 #endif /* LLM_PROMPT_H */

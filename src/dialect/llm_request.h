@@ -15,6 +15,8 @@
 #include "llm_multipart.h"
 #include "llm_quota.h"
 
+#pragma GCC visibility push(hidden)
+
 typedef enum {
     LLM_EP_UNKNOWN = 0,
     LLM_EP_CHAT,                        /* chat/completions */
@@ -175,5 +177,7 @@ typedef struct {
 llm_rc_t llm_request_edits(const llm_request_t *r, llm_str_t model,
     const llm_field_t *field, size_t field_n, int want_usage, llm_buf_t *mem,
     llm_edits_t *edits);
+
+#pragma GCC visibility pop
 
 #endif /* LLM_REQUEST_H */

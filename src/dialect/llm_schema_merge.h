@@ -8,6 +8,8 @@
 
 #include "llm_schema_node.h"
 
+#pragma GCC visibility push(hidden)
+
 #define LLM_SCHEMA_SET  32              /* schemas of one value */
 
 typedef struct {
@@ -37,5 +39,7 @@ void llm_schema_merge(const llm_schema_set_t *set, llm_schema_merged_t *m);
  * several are allowed; deep: rather null.  0: no type is allowed. */
 unsigned llm_schema_likely_type(const llm_schema_set_t *set,
     const llm_schema_merged_t *m, int deep);
+
+#pragma GCC visibility pop
 
 #endif /* LLM_SCHEMA_MERGE_H */

@@ -14,6 +14,8 @@
 
 #include "llm_prompt.h"
 
+#pragma GCC visibility push(hidden)
+
 #define LLM_T_OBJECT   0x01
 #define LLM_T_ARRAY    0x02
 #define LLM_T_STRING   0x04
@@ -126,5 +128,7 @@ int llm_schema_fits(const llm_schema_t *schema, const llm_node_t *node,
  * look-around.  LLM_OK, LLM_FULL, LLM_BAD (the pattern is not understood). */
 llm_rc_t llm_schema_pattern(const char *pattern, uint64_t *random,
     llm_buf_t *out);
+
+#pragma GCC visibility pop
 
 #endif /* LLM_SCHEMA_NODE_H */

@@ -105,14 +105,15 @@ ngx_http_llm_choose_mode(ngx_http_llm_ctx_t *ctx)
         ngx_http_llm_arm(ctx, timeout->first);
     }
 
-    if (ctx->passthrough || send->answer != NGX_HTTP_LLM_ANSWER_DRAIN) {
-
-        if (send->target->provider->record) {
-            send->record = ngx_http_llm_record_start(
-                                            send->target->provider->record,
-                                            ctx->request, ctx->endpoint,
-                                            ngx_http_llm_view(&ctx->body));
-        }
+    if (send->target->provider->record
+        && send->answer != NGX_HTTP_LLM_ANSWER_DRAIN)
+    {
+        send->record = ngx_http_llm_record_start(
+                                          send->target->provider->record,
+                                          ctx->request, ctx->endpoint,
+                                          ngx_http_llm_view(ctx->analyze
+                                                            ? &ctx->prompt
+                                                            : &ctx->body));
     }
 }
 

@@ -31,6 +31,8 @@ ngx_http_llm_compose_body(ngx_http_llm_ctx_t *ctx,
             return NGX_ERROR;
         }
 
+        ctx->prompt = text;
+
         return ngx_http_llm_add_memory(ctx, body, text.data, text.len);
     }
 

@@ -132,6 +132,7 @@ struct ngx_http_llm_ctx_s {
     ngx_str_t                    raw_audio;   /* file extension of a raw body */
     ngx_str_t                    system;        /* rendered prompts, escaped */
     ngx_str_t                    user;
+    ngx_str_t                    prompt;        /* the body made of them */
 
     /* the loop */
     ngx_uint_t                   current;       /* index of the target */
