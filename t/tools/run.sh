@@ -162,6 +162,18 @@ start()
 }
 
 
+# What root built in somebody's clone belongs to that one, who may go on with
+# it as himself.
+give_back()
+{
+    local owner
+
+    [ "$(id -u)" = 0 ] || return 0
+    owner=$(stat -c %u:%g "$top")
+    [ "$owner" = 0:0 ] || chown -R "$owner" "$top/build" "$run"
+}
+
+
 # One exchange: what was sent, the status, our headers, the answer.
 ask()
 {
@@ -201,6 +213,7 @@ stop)
 start)
     port=${2:-8080}
     start
+    give_back
     echo "the gateway runs on http://127.0.0.1:$port with the mock provider"
 
     request=$top/t/fixtures/app/analyze.request.json
