@@ -183,6 +183,7 @@ ask()
     echo
     echo "--> POST http://127.0.0.1:$port$path"
     echo "$question" | sed 's/^/    /'
+    rm -f "$head" "$body"
 
     if ! curl -sS --noproxy '*' --max-time 30 -D "$head" -o "$body" "$@" \
              "http://127.0.0.1:$port$path"
@@ -212,8 +213,8 @@ stop)
 
 start)
     port=${2:-8080}
+    trap give_back EXIT
     start
-    give_back
     echo "the gateway runs on http://127.0.0.1:$port with the mock provider"
 
     request=$top/t/fixtures/app/analyze.request.json
