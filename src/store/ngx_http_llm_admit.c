@@ -190,7 +190,7 @@ ngx_http_llm_admit_lane_lock(ngx_http_llm_store_t *store,
     ngx_http_llm_store_unlock(store);
 
     store->nomem++;
-    ln = ngx_http_llm_lane_local(pool, ngx_cycle->log);
+    ln = ngx_http_llm_lane_local(pool);
 
     ngx_http_llm_store_lock(store);
 

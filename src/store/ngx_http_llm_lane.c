@@ -188,11 +188,14 @@ ngx_http_llm_lane_name(ngx_http_llm_pool_node_t *pn,
 }
 
 
+/* From the cycle's pool: it ends with the worker, as nothing in a zone does. */
+
 ngx_http_llm_lane_node_t *
-ngx_http_llm_lane_local(ngx_http_llm_store_pool_t *pool, ngx_log_t *log)
+ngx_http_llm_lane_local(ngx_http_llm_store_pool_t *pool)
 {
     if (pool->local == NULL) {
-        pool->local = ngx_calloc(ngx_http_llm_lane_size(pool), log);
+        pool->local = ngx_pcalloc(ngx_cycle->pool,
+                                  ngx_http_llm_lane_size(pool));
 
         if (pool->local) {
             ngx_http_llm_lane_format(pool, pool->local);

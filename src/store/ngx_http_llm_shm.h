@@ -138,7 +138,7 @@ ngx_http_llm_lane_node_t *ngx_http_llm_lane_get_locked(
 
 /* The same outside the zone, for this worker alone; NULL: no memory at all. */
 ngx_http_llm_lane_node_t *ngx_http_llm_lane_local(
-    ngx_http_llm_store_pool_t *pool, ngx_log_t *log);
+    ngx_http_llm_store_pool_t *pool);
 
 uint64_t ngx_http_llm_lane_hash(const ngx_str_t *model);
 
