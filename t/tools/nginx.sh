@@ -17,7 +17,7 @@ top=$(cd "$(dirname "$0")/../.." && pwd)
 flavour=$1
 shift
 out=$top/build/$flavour
-logs=$out/logs
+logs=$out/logs.$$
 
 # The core is compiled without the two checks that nginx itself does not pass
 # (memcpy of nothing from NULL, unaligned compares); src/core and src/dialect
@@ -27,7 +27,8 @@ asan)
     cc_opt="-g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined
         -fno-sanitize=nonnull-attribute,alignment -fno-sanitize-recover=all
         -DNGX_DEBUG_PALLOC=1"
-    ld_opt="-fsanitize=address,undefined"
+    # stays loaded to the end, or reports of leaks could not name functions
+    ld_opt="-fsanitize=address,undefined -Wl,-z,nodelete"
     ;;
 valgrind)
     cc_opt="-g -O1 -fno-omit-frame-pointer -DNGX_DEBUG_PALLOC=1"
@@ -90,9 +91,14 @@ build()
 {
     local tree want keep=() f
 
-    want="$cc_opt $(cat "$top/config"; cd "$top"
+    want="$cc_opt $ld_opt $(cat "$top/config"; cd "$top"
                     find src -name '*.[ch]' | LC_ALL=C sort)"
     mkdir -p "$out"
+
+    # one build at a time: parallel calls wait for each other
+    exec 9> "$out/.lock"
+    flock 9
+
     tree=$(source_tree)
 
     . /usr/share/nginx/src/conf_flags
@@ -111,7 +117,7 @@ build()
         echo "$want" > "$out/.want"
     fi
 
-    make -s -j"$(nproc)" -f "$out/Makefile" binary modules
+    make -s -j"$(nproc)" -f "$out/Makefile" binary modules 9>&-
     echo "built $out/nginx"
 }
 
@@ -122,7 +128,6 @@ run()
 {
     local code=0
 
-    rm -rf "$logs"
     mkdir -p "$logs"
     chmod 777 "$logs"
 
@@ -158,6 +163,7 @@ run()
         exit 1
     fi
 
+    rmdir "$logs"
     exit $code
 }
 
