@@ -47,6 +47,13 @@ ngx_http_llm_process_header(ngx_http_request_t *r)
         }
 
         ngx_http_llm_choose_mode(ctx);
+
+        if ((send->answer == NGX_HTTP_LLM_ANSWER_HOLD
+             || send->answer == NGX_HTTP_LLM_ANSWER_RAW)
+            && ngx_http_llm_events_init(ctx) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
     }
 
     return ngx_http_llm_read_body(ctx);
@@ -75,8 +82,6 @@ ngx_http_llm_choose_mode(ngx_http_llm_ctx_t *ctx)
     if (send->frame.has_length && send->frame.rest == 0) {
         send->frame.ended = 1;
     }
-
-    ngx_http_llm_events_init(ctx);
 
     if (ctx->passthrough) {
         send->answer = NGX_HTTP_LLM_ANSWER_RAW;
@@ -179,7 +184,7 @@ ngx_http_llm_after_hold(ngx_http_llm_ctx_t *ctx, ngx_int_t rc)
 {
     ngx_http_llm_events_t  *e;
 
-    e = &ctx->events;
+    e = ctx->events;
 
     if (e->failed) {
         /* an error event in front of everything is a refusal with status 200 */
@@ -240,15 +245,20 @@ ngx_http_llm_after_collect(ngx_http_llm_ctx_t *ctx, ngx_int_t rc)
 
         send->answer = NGX_HTTP_LLM_ANSWER_RAW;
         b->flush = 1;
-        ctx->events.out = ngx_alloc_chain_link(ctx->request->pool);
 
-        if (ctx->events.out == NULL) {
+        if (ngx_http_llm_events_init(ctx) != NGX_OK) {
             return NGX_ERROR;
         }
 
-        ctx->events.out->buf = b;
-        ctx->events.out->next = NULL;
-        ctx->events.last = &ctx->events.out->next;
+        ctx->events->out = ngx_alloc_chain_link(ctx->request->pool);
+
+        if (ctx->events->out == NULL) {
+            return NGX_ERROR;
+        }
+
+        ctx->events->out->buf = b;
+        ctx->events->out->next = NULL;
+        ctx->events->last = &ctx->events->out->next;
 
         return ngx_http_llm_commit(ctx);
     }
@@ -322,9 +332,9 @@ ngx_http_llm_commit(ngx_http_llm_ctx_t *ctx)
     if (send->answer == NGX_HTTP_LLM_ANSWER_RAW && send->frame.has_length) {
         u->headers_in.content_length_n = send->frame.rest;
 
-        if (ctx->events.out) {
+        if (ctx->events->out) {
             u->headers_in.content_length_n +=
-                                       ngx_buf_size(ctx->events.out->buf);
+                                       ngx_buf_size(ctx->events->out->buf);
         }
     }
 
@@ -394,7 +404,11 @@ ngx_http_llm_answer_eof(ngx_http_llm_ctx_t *ctx)
 }
 
 
-/* Reads what was collected or drained into the outcome of the attempt. */
+/*
+ * Reads what was collected or drained into the outcome of the attempt.  Texts
+ * of the outcome are valid until the next answer is read: what is to stay of
+ * them is copied by ngx_http_llm_remember().
+ */
 
 void
 ngx_http_llm_answer_classify(ngx_http_llm_ctx_t *ctx)
@@ -406,11 +420,13 @@ ngx_http_llm_answer_classify(ngx_http_llm_ctx_t *ctx)
     ngx_http_llm_send_t      *send;
     const llm_dialect_t      *dialect;
 
+    static u_char             scratch[NGX_HTTP_LLM_SCRATCH];
+
     send = ctx->send;
     status = send->frame.status.code;
     dialect = send->target->provider->dialect;
 
-    llm_buf_init(&mem, send->scratch, sizeof(send->scratch));
+    llm_buf_init(&mem, scratch, sizeof(scratch));
 
     if (status < 200 || status >= 300) {
         body = LLM_NOSTR;

@@ -69,8 +69,7 @@ ngx_http_llm_pick(ngx_http_llm_ctx_t *ctx)
 {
     ngx_int_t  rc;
 
-    /* the scratch memory at its end needs no zeroes */
-    ngx_memzero(ctx->send, offsetof(ngx_http_llm_send_t, scratch));
+    ngx_memzero(ctx->send, sizeof(ngx_http_llm_send_t));
 
     ctx->send->target = &ctx->route->targets[ctx->current];
     ctx->send->started = ngx_current_msec;

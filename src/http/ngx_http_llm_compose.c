@@ -5,6 +5,10 @@
 #include "ngx_http_llm_ctx.h"
 
 
+/* fixed texts of a head, with room for names and numbers */
+#define NGX_HTTP_LLM_HEAD  384
+
+
 /* Headers of the client that go to a provider; lower case. */
 
 static ngx_str_t  ngx_http_llm_passed[] = {
@@ -115,10 +119,12 @@ ngx_http_llm_compose_head(ngx_http_llm_ctx_t *ctx, off_t length,
     ngx_list_part_t          *part;
     ngx_table_elt_t          *h;
     ngx_http_request_t       *r;
+    ngx_http_llm_send_t      *send;
     ngx_http_llm_provider_t  *provider;
 
     r = ctx->request;
-    provider = ctx->send->target->provider;
+    send = ctx->send;
+    provider = send->target->provider;
 
     if (ngx_http_llm_compose_path(ctx, &path) != NGX_OK
         || ngx_http_llm_compose_type(ctx, &type) != NGX_OK)
@@ -128,7 +134,8 @@ ngx_http_llm_compose_head(ngx_http_llm_ctx_t *ctx, off_t length,
 
     /* room for all the client's headers is more than can be passed on */
 
-    size = 4096 + path.len + type.len + provider->origin.host_header.len;
+    size = NGX_HTTP_LLM_HEAD + path.len + type.len
+           + provider->origin.host_header.len;
 
     for (part = &r->headers_in.headers.part; part; part = part->next) {
         h = part->elts;
@@ -136,6 +143,10 @@ ngx_http_llm_compose_head(ngx_http_llm_ctx_t *ctx, off_t length,
         for (i = 0; i < part->nelts; i++) {
             size += h[i].key.len + h[i].value.len + 4;
         }
+    }
+
+    if (provider->pool && send->ticket.pool) {
+        size += provider->pool->keys[send->ticket.lease.key].secret.len;
     }
 
     if (provider->headers) {

@@ -74,7 +74,7 @@ ngx_http_llm_compose_edits(ngx_http_llm_ctx_t *ctx,
         name = ngx_http_llm_view(&model);
     }
 
-    size = 1024 + 6 * model.len + ngx_http_llm_fields_size(ctx);
+    size = 256 + 6 * model.len + ngx_http_llm_fields_size(ctx);
 
     mem = ngx_palloc(ctx->request->pool, size);
     if (mem == NULL) {

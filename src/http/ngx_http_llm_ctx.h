@@ -109,7 +109,6 @@ typedef struct {
     unsigned                     parked:1;
     unsigned                     cached:1;   /* a connection of the idle pool */
     unsigned                     upstream:1; /* r->upstream is ours and alive */
-    u_char                       scratch[NGX_HTTP_LLM_SCRATCH];
 } ngx_http_llm_send_t;
 
 
@@ -167,7 +166,7 @@ struct ngx_http_llm_ctx_s {
     llm_msec_t                   wait;          /* Retry-After outwards, ms */
 
     /* the answer */
-    ngx_http_llm_events_t        events;
+    ngx_http_llm_events_t       *events;        /* NULL: collected */
     llm_usage_t                  usage;
     uint64_t                     cost;          /* nano-dollars */
     ngx_http_llm_target_t       *served;        /* by whom */
@@ -272,7 +271,7 @@ ngx_int_t ngx_http_llm_frame(ngx_http_llm_ctx_t *ctx, ngx_buf_t *b);
 
 /* events.c: bytes of a stream in, events that pass out; the last event of a
  * body that lacks its blank line; bytes that pass as they are. */
-void ngx_http_llm_events_init(ngx_http_llm_ctx_t *ctx);
+ngx_int_t ngx_http_llm_events_init(ngx_http_llm_ctx_t *ctx);
 ngx_int_t ngx_http_llm_events(ngx_http_llm_ctx_t *ctx, u_char *p, size_t n);
 ngx_int_t ngx_http_llm_event_tail(ngx_http_llm_ctx_t *ctx);
 ngx_int_t ngx_http_llm_pass_bytes(ngx_http_llm_ctx_t *ctx, u_char *p, size_t n);

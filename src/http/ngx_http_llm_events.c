@@ -15,18 +15,31 @@
 static ngx_int_t ngx_http_llm_event_cut(ngx_http_llm_ctx_t *ctx, u_char *p,
     size_t n);
 static ngx_int_t ngx_http_llm_event_joined(ngx_http_llm_ctx_t *ctx);
+static void ngx_http_llm_keep_text(ngx_http_llm_ctx_t *ctx,
+    llm_str_t *text);
 static ngx_buf_t *ngx_http_llm_own_buf(ngx_http_llm_ctx_t *ctx, size_t size);
 static ngx_int_t ngx_http_llm_event_passes(ngx_http_llm_ctx_t *ctx,
     llm_str_t raw);
 static ngx_int_t ngx_http_llm_link(ngx_http_llm_ctx_t *ctx, ngx_buf_t *b);
 
 
-void
+/* Once per attempt whose answer passes through; bufs made before are kept. */
+
+ngx_int_t
 ngx_http_llm_events_init(ngx_http_llm_ctx_t *ctx)
 {
     ngx_http_llm_events_t  *e;
 
-    e = &ctx->events;
+    e = ctx->events;
+
+    if (e == NULL) {
+        e = ngx_pcalloc(ctx->request->pool, sizeof(ngx_http_llm_events_t));
+        if (e == NULL) {
+            return NGX_ERROR;
+        }
+
+        ctx->events = e;
+    }
 
     llm_sse_init(&e->sse);
     llm_stream_init(&e->state, ctx->endpoint);
@@ -39,6 +52,8 @@ ngx_http_llm_events_init(ngx_http_llm_ctx_t *ctx)
     e->copy = 1;
     e->failed = 0;
     e->commit = 0;
+
+    return NGX_OK;
 }
 
 
@@ -56,7 +71,7 @@ ngx_http_llm_events(ngx_http_llm_ctx_t *ctx, u_char *p, size_t n)
     ngx_int_t               rc;
     ngx_http_llm_events_t  *e;
 
-    e = &ctx->events;
+    e = ctx->events;
     run = p;
 
     while (n) {
@@ -112,7 +127,7 @@ ngx_http_llm_event_cut(ngx_http_llm_ctx_t *ctx, u_char *p, size_t n)
     ngx_buf_t              *b, *wider;
     ngx_http_llm_events_t  *e;
 
-    e = &ctx->events;
+    e = ctx->events;
     b = e->pending;
     len = b ? (size_t) (b->last - b->pos) : 0;
 
@@ -152,7 +167,7 @@ ngx_http_llm_event_joined(ngx_http_llm_ctx_t *ctx)
     ngx_buf_t              *b;
     ngx_http_llm_events_t  *e;
 
-    e = &ctx->events;
+    e = ctx->events;
 
     b = e->pending;
     e->pending = NULL;
@@ -174,7 +189,7 @@ ngx_http_llm_event_joined(ngx_http_llm_ctx_t *ctx)
 ngx_int_t
 ngx_http_llm_event_tail(ngx_http_llm_ctx_t *ctx)
 {
-    if (ctx->events.pending == NULL) {
+    if (ctx->events == NULL || ctx->events->pending == NULL) {
         return NGX_OK;
     }
 
@@ -199,7 +214,7 @@ ngx_http_llm_own_buf(ngx_http_llm_ctx_t *ctx, size_t size)
     ngx_chain_t            *cl;
     ngx_http_llm_events_t  *e;
 
-    e = &ctx->events;
+    e = ctx->events;
 
     for (cl = e->own; cl; cl = cl->next) {
         b = cl->buf;
@@ -239,13 +254,14 @@ ngx_http_llm_own_buf(ngx_http_llm_ctx_t *ctx, size_t size)
 static ngx_int_t
 ngx_http_llm_event_passes(ngx_http_llm_ctx_t *ctx, llm_str_t raw)
 {
+    u_char                  message[NGX_HTTP_LLM_SCRATCH];
     llm_buf_t               mem;
     llm_event_t             verdict;
     llm_sse_event_t         ev;
     ngx_http_llm_send_t    *send;
     ngx_http_llm_events_t  *e;
 
-    e = &ctx->events;
+    e = ctx->events;
     send = ctx->send;
 
     if (raw.len > e->scratch_size) {
@@ -259,7 +275,7 @@ ngx_http_llm_event_passes(ngx_http_llm_ctx_t *ctx, llm_str_t raw)
     }
 
     llm_sse_parse(raw, e->scratch, &ev);
-    llm_buf_init(&mem, send->scratch, sizeof(send->scratch));
+    llm_buf_init(&mem, message, sizeof(message));
 
     verdict = send->target->provider->dialect->event(&e->state, &ev, &mem);
 
@@ -283,6 +299,7 @@ ngx_http_llm_event_passes(ngx_http_llm_ctx_t *ctx, llm_str_t raw)
 
     case LLM_EVENT_ERROR:
         e->failed = 1;
+        ngx_http_llm_keep_text(ctx, &e->state.message);
         return e->commit ? NGX_OK : NGX_ERROR;
 
     case LLM_EVENT_CONTENT:
@@ -292,6 +309,25 @@ ngx_http_llm_event_passes(ngx_http_llm_ctx_t *ctx, llm_str_t raw)
     default:
         return NGX_OK;
     }
+}
+
+
+/* Takes a text from the stack to the request's pool. */
+
+static void
+ngx_http_llm_keep_text(ngx_http_llm_ctx_t *ctx, llm_str_t *text)
+{
+    u_char  *p;
+
+    p = ngx_pnalloc(ctx->request->pool, text->len);
+
+    if (p == NULL) {
+        *text = LLM_NOSTR;
+        return;
+    }
+
+    ngx_memcpy(p, text->data, text->len);
+    text->data = p;
 }
 
 
@@ -308,7 +344,7 @@ ngx_http_llm_pass_bytes(ngx_http_llm_ctx_t *ctx, u_char *p, size_t n)
         return NGX_OK;
     }
 
-    if (ctx->events.copy) {
+    if (ctx->events->copy) {
         b = ngx_create_temp_buf(ctx->request->pool, n);
         if (b == NULL) {
             return NGX_ERROR;
@@ -339,8 +375,8 @@ ngx_http_llm_pass_bytes(ngx_http_llm_ctx_t *ctx, u_char *p, size_t n)
     b->memory = 1;
     b->flush = 1;
 
-    *ctx->events.last = cl;
-    ctx->events.last = &cl->next;
+    *ctx->events->last = cl;
+    ctx->events->last = &cl->next;
 
     return NGX_OK;
 }
@@ -359,10 +395,10 @@ ngx_http_llm_link(ngx_http_llm_ctx_t *ctx, ngx_buf_t *b)
     cl->buf = b;
     cl->next = NULL;
 
-    ctx->events.held += b->last - b->pos;
+    ctx->events->held += b->last - b->pos;
 
-    *ctx->events.last = cl;
-    ctx->events.last = &cl->next;
+    *ctx->events->last = cl;
+    ctx->events->last = &cl->next;
 
     return NGX_OK;
 }

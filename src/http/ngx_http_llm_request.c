@@ -10,7 +10,7 @@
 #include <openssl/rand.h>
 
 
-#define NGX_HTTP_LLM_RANDOM_POOL  512
+#define NGX_HTTP_LLM_RANDOM_POOL  4096
 
 
 static ngx_http_llm_ctx_t *ngx_http_llm_create_ctx(ngx_http_request_t *r);

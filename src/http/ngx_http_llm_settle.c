@@ -136,7 +136,7 @@ ngx_http_llm_settle(ngx_http_llm_ctx_t *ctx, llm_class_t class)
 
     if (ctx->committed) {
         ctx->class = class;
-        llm_usage_merge(&ctx->usage, &ctx->events.state.usage);
+        llm_usage_merge(&ctx->usage, &ctx->events->state.usage);
         ngx_http_llm_record_end(send->record, send->frame.status.code,
                                 &send->content_type, class == LLM_CLASS_OK);
 
@@ -148,6 +148,13 @@ ngx_http_llm_settle(ngx_http_llm_ctx_t *ctx, llm_class_t class)
         && ctx->code == LLM_CODE_NONE)
     {
         ctx->code = llm_code_of_class(class);
+    }
+
+    if (ctx->usage.audio_ms == LLM_UNKNOWN && class == LLM_CLASS_OK
+        && ctx->facts.audio_ms)
+    {
+        /* servers that report no usage still listened to the whole file */
+        ctx->usage.audio_ms = ctx->facts.audio_ms;
     }
 
     if (ctx->served && ctx->served->model) {
@@ -200,7 +207,7 @@ ngx_http_llm_used(ngx_http_llm_ctx_t *ctx, llm_need_t *used)
 
     if (output == LLM_UNKNOWN) {
         /* a stream's events carry about one token each */
-        output = ctx->committed ? ctx->events.state.events : 0;
+        output = ctx->committed ? ctx->events->state.events : 0;
     }
 
     used->n[LLM_DIM_REQUESTS] = 1;

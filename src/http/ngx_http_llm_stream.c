@@ -24,7 +24,7 @@ ngx_http_llm_input_filter_init(void *data)
     ngx_chain_t            *out;
     ngx_http_llm_events_t  *e;
 
-    e = &ctx->events;
+    e = ctx->events;
 
     e->copy = 0;
 
@@ -53,7 +53,7 @@ ngx_http_llm_input_filter(void *data, ssize_t bytes)
     ngx_http_llm_events_t  *e;
 
     u = ctx->request->upstream;
-    e = &ctx->events;
+    e = ctx->events;
 
     /* nginx leaves a timer alone that would move by less than 300 ms, which a
      * short idle timeout cannot afford */
@@ -102,7 +102,7 @@ ngx_http_llm_length(ngx_http_llm_ctx_t *ctx)
     f = &ctx->send->frame;
 
     if (ctx->send->answer == NGX_HTTP_LLM_ANSWER_EVENTS) {
-        whole = !ctx->events.failed && llm_stream_complete(&ctx->events.state);
+        whole = !ctx->events->failed && llm_stream_complete(&ctx->events->state);
 
         if (f->ended) {
             u->keepalive = !f->close;
@@ -113,7 +113,7 @@ ngx_http_llm_length(ngx_http_llm_ctx_t *ctx)
         }
 
         if (whole && !f->chunked && !f->has_length
-            && ctx->events.state.done)
+            && ctx->events->state.done)
         {
             u->length = 0;
             return NGX_OK;
@@ -143,7 +143,7 @@ ngx_http_llm_stream_end(ngx_http_llm_ctx_t *ctx, ngx_int_t rc)
     ngx_connection_t       *c;
     ngx_http_llm_events_t  *e;
 
-    e = &ctx->events;
+    e = ctx->events;
     c = ctx->request->connection;
 
     if (rc == NGX_HTTP_CLIENT_CLOSED_REQUEST
