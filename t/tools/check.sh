@@ -1,6 +1,6 @@
 #!/bin/bash
 #
-# Style and purity of the sources, as TAP-free text: prints every finding and
+# Style and purity of the sources (t/00-unit/check.t): prints every finding and
 # exits 1 when there was one.  Quick enough to run before every commit.
 
 set -uo pipefail
