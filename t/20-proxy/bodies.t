@@ -63,7 +63,7 @@ refused('an unknown endpoint', 404, 'caller_unknown_endpoint', post(chat_body('m
 refused('a method', 405, 'caller_method', $gw->http(PUT => '/v1/chat/completions', {}, chat_body('m')));
 refused('GET of a chat', 405, 'caller_method', $gw->get('/v1/chat/completions'));
 refused('an unsupported encoding', 415, 'caller_encoding', post(chat_body('m'), 'Content-Encoding' => 'zstd'));
-refused('XML', 400, 'caller_invalid_json', post('<x/>', 'Content-Type' => 'text/xml'));
+refused('XML', 415, 'caller_media_type', post('<x/>', 'Content-Type' => 'text/xml'));
 refused('what no target can', 400, 'caller_unsupported',
         post(chat_body('m', tools => [ { type => 'function', function => { name => 'f' } } ])));
 refused('access denied', 403, 'policy_forbidden', post(chat_body('m'), path => '/deny/v1/chat/completions'));

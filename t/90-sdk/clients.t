@@ -45,12 +45,13 @@ $up->on({ path => "/$_/*" } => $models{$_}) for keys %models;
 
 my $gw = Test::LLM::Gateway->new(vars => { UP => $up->port, SILENT => $silent }, env => { KEY_A => 'sk-alpha-00001' }, conf => <<"EOC")->start;
     llm_zone t:16m;
+    llm_key_pool k { key env:KEY_A; cooldown off; }
     llm_provider up { dialect openai; base_url http://127.0.0.1:%%UP%%/chat; breaker off; }
     llm_provider gone { dialect openai; base_url http://127.0.0.1:%%SILENT%%/v1; breaker off; }
     llm_model down { provider gone; id down; }
     llm_model chat { provider up; id chat; }
     @{[ map { my $internal = $_ eq 'hidden' ? 'internal;' : '';
-              "llm_provider p-$_ { dialect openai; base_url http://127.0.0.1:%%UP%%/$_; key env:KEY_A; breaker off; timeout total=1s; }\n"
+              "llm_provider p-$_ { dialect openai; base_url http://127.0.0.1:%%UP%%/$_; keys k; breaker off; timeout total=1s; }\n"
               . "llm_model $_ { provider p-$_; id $_; $internal }\n" } grep { $_ ne 'chat' } sort keys %models ]}
     server {
         listen 127.0.0.1:%%PORT%%;
