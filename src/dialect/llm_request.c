@@ -281,7 +281,6 @@ llm_request_json(llm_request_t *r, llm_endpoint_t ep, llm_str_t body,
     }
 
     llm_request_format(r);
-    llm_request_estimate(r);
 
     return LLM_OK;
 }

@@ -38,6 +38,7 @@ typedef struct {
     ngx_http_llm_key_t          *keys;          /* store.conf.key_n of them */
     ngx_str_t                   *groups;        /* names; empty: a key's own */
     ngx_http_llm_store_pool_t    store;
+    unsigned                     limited:1;     /* a group has limits */
 } ngx_http_llm_key_pool_t;
 
 

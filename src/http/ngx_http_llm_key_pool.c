@@ -339,6 +339,7 @@ ngx_http_llm_pool_groups(ngx_conf_t *cf, ngx_http_llm_pool_block_t *pb,
         pool->store.group_ids[n] = llm_fnv64((llm_str_t) { grow[n].name.len,
                                                    grow[n].name.data }, seed);
         group[n] = grow[n].conf;
+        pool->limited |= (group[n].limit_n != 0);
     }
 
     for (i = 0; i < pb->keys.nelts; i++) {
@@ -365,6 +366,7 @@ ngx_http_llm_pool_groups(ngx_conf_t *cf, ngx_http_llm_pool_block_t *pb,
         pool->store.group_ids[n] = llm_fnv64((llm_str_t)
                                  { NGX_HTTP_LLM_FINGERPRINT, fingerprint }, 0);
         group[n] = *row[i].own;
+        pool->limited |= (group[n].limit_n != 0);
         key[i].group = n++;
     }
 

@@ -58,7 +58,7 @@ ngx_http_llm_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     ngx_conf_merge_uint_value(conf->headers, prev->headers,
                               NGX_HTTP_LLM_HEADERS_ROUTE);
-    ngx_conf_merge_size_value(conf->buffer_size, prev->buffer_size, 16384);
+    ngx_conf_merge_size_value(conf->buffer_size, prev->buffer_size, 8192);
     ngx_conf_merge_size_value(conf->max_answer, prev->max_answer,
                               32 * 1024 * 1024);
     ngx_conf_merge_size_value(conf->max_event, prev->max_event, 1024 * 1024);

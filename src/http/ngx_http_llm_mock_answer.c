@@ -114,6 +114,7 @@ ngx_http_llm_mock_facts(ngx_http_llm_mock_t *ms)
         if (llm_request_json(ms->request, ep, body, &b, &code, &message)
             == LLM_OK)
         {
+            llm_request_estimate(ms->request);
             return;
         }
     }

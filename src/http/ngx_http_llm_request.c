@@ -27,6 +27,7 @@ static llm_code_t ngx_http_llm_read_facts(ngx_http_llm_ctx_t *ctx,
 static llm_code_t ngx_http_llm_read_audio(ngx_http_llm_ctx_t *ctx,
     llm_str_t *message);
 static llm_code_t ngx_http_llm_find_route(ngx_http_llm_ctx_t *ctx);
+static void ngx_http_llm_estimate(ngx_http_llm_ctx_t *ctx);
 static llm_code_t ngx_http_llm_check_targets(ngx_http_llm_ctx_t *ctx,
     llm_str_t *message);
 
@@ -295,6 +296,7 @@ ngx_http_llm_body_handler(ngx_http_request_t *r)
     }
 
     if (code == LLM_CODE_NONE) {
+        ngx_http_llm_estimate(ctx);
         code = ngx_http_llm_check_targets(ctx, &message);
     }
 
@@ -475,6 +477,34 @@ ngx_http_llm_find_route(ngx_http_llm_ctx_t *ctx)
     ctx->route = name->route;
 
     return LLM_CODE_NONE;
+}
+
+
+/*
+ * Tokens, and what the messages hold, take a second look at the whole body:
+ * only where a limit or a declared capability asks for it.
+ */
+
+static void
+ngx_http_llm_estimate(ngx_http_llm_ctx_t *ctx)
+{
+    ngx_uint_t              i;
+    ngx_http_llm_target_t  *t;
+
+    if (ctx->facts.kind != LLM_BODY_JSON) {
+        return;
+    }
+
+    for (i = 0; i < ctx->route->ntargets; i++) {
+        t = &ctx->route->targets[i];
+
+        if ((t->model && t->model->can_set)
+            || (t->provider->pool && t->provider->pool->limited))
+        {
+            llm_request_estimate(&ctx->facts);
+            return;
+        }
+    }
 }
 
 

@@ -30,6 +30,8 @@ ask(llm_request_t *r, llm_endpoint_t ep, llm_str_t body)
         return 0;
     }
 
+    llm_request_estimate(r);
+
     return 1;
 }
 

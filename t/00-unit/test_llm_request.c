@@ -18,11 +18,19 @@ static llm_buf_t      mem;
 static llm_rc_t
 json(llm_endpoint_t ep, llm_str_t body)
 {
+    llm_rc_t  rc;
+
     llm_buf_init(&mem, memory, sizeof(memory));
     code = LLM_CODE_NONE;
     message = LLM_NOSTR;
 
-    return llm_request_json(&r, ep, body, &mem, &code, &message);
+    rc = llm_request_json(&r, ep, body, &mem, &code, &message);
+
+    if (rc == LLM_OK) {
+        llm_request_estimate(&r);
+    }
+
+    return rc;
 }
 
 

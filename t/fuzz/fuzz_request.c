@@ -61,6 +61,8 @@ check_json(unsigned choice, llm_str_t body)
         return;
     }
 
+    llm_request_estimate(&r);
+
     memset(field, 0, sizeof(field));
     field[0].name = LLM_STR("temperature");
     field[0].json = LLM_STR("0.1");
