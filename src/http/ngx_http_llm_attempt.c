@@ -11,6 +11,7 @@
 
 
 static ngx_int_t ngx_http_llm_prepare(ngx_http_llm_ctx_t *ctx);
+static ngx_int_t ngx_http_llm_named(ngx_http_llm_ctx_t *ctx);
 static ngx_int_t ngx_http_llm_enter(ngx_http_llm_ctx_t *ctx);
 static ngx_int_t ngx_http_llm_admit(ngx_http_llm_ctx_t *ctx);
 static void ngx_http_llm_send(ngx_http_llm_ctx_t *ctx);
@@ -74,7 +75,11 @@ ngx_http_llm_pick(ngx_http_llm_ctx_t *ctx)
     ctx->send->target = &ctx->route->targets[ctx->current];
     ctx->send->started = ngx_current_msec;
 
-    rc = ngx_http_llm_enter(ctx);
+    rc = ngx_http_llm_named(ctx);
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_llm_enter(ctx);
+    }
 
     if (rc == NGX_OK) {
         rc = ngx_http_llm_admit(ctx);
@@ -86,7 +91,31 @@ ngx_http_llm_pick(ngx_http_llm_ctx_t *ctx)
 }
 
 
-/* NGX_OK: goes on; NGX_DONE: something else was started instead. */
+/* Application routes ask a provider for some model, or not at all.  These three
+ * return NGX_OK: goes on; NGX_DONE: something else was started instead. */
+
+static ngx_int_t
+ngx_http_llm_named(ngx_http_llm_ctx_t *ctx)
+{
+    ngx_str_t  model;
+
+    if (!ctx->analyze && !ctx->transcribe) {
+        return NGX_OK;
+    }
+
+    ngx_http_llm_target_model(ctx, ctx->send->target, &model);
+
+    if (model.len) {
+        return NGX_OK;
+    }
+
+    ctx->class = LLM_CLASS_INVALID_REQUEST;
+    ctx->code = LLM_CODE_CALLER_MODEL_MISSING;
+    ngx_http_llm_give_up(ctx);
+
+    return NGX_DONE;
+}
+
 
 static ngx_int_t
 ngx_http_llm_enter(ngx_http_llm_ctx_t *ctx)
@@ -148,12 +177,6 @@ ngx_http_llm_admit(ngx_http_llm_ctx_t *ctx)
     provider = send->target->provider;
 
     ngx_http_llm_target_model(ctx, send->target, &model);
-
-    if (model.len == 0 && (ctx->analyze || ctx->transcribe)) {
-        ctx->code = LLM_CODE_CALLER_MODEL_MISSING;
-        ngx_http_llm_give_up(ctx);
-        return NGX_DONE;
-    }
 
     last = (ngx_http_llm_next_target(ctx, LLM_CLASS_EXHAUSTED)
             == ctx->route->ntargets);
