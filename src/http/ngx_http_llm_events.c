@@ -21,6 +21,8 @@ static ngx_buf_t *ngx_http_llm_own_buf(ngx_http_llm_ctx_t *ctx, size_t size);
 static ngx_int_t ngx_http_llm_event_passes(ngx_http_llm_ctx_t *ctx,
     llm_str_t raw);
 static ngx_int_t ngx_http_llm_link(ngx_http_llm_ctx_t *ctx, ngx_buf_t *b);
+static ngx_chain_t *ngx_http_llm_free_link(ngx_http_upstream_t *u,
+    ngx_buf_t *b);
 
 
 /* Once per attempt whose answer passes through; bufs made before are kept. */
@@ -358,9 +360,13 @@ ngx_http_llm_pass_bytes(ngx_http_llm_ctx_t *ctx, u_char *p, size_t n)
 
     u = ctx->request->upstream;
 
-    cl = ngx_chain_get_free_buf(ctx->request->pool, &u->free_bufs);
+    cl = ngx_http_llm_free_link(u, NULL);
+
     if (cl == NULL) {
-        return NGX_ERROR;
+        cl = ngx_chain_get_free_buf(ctx->request->pool, &cl);
+        if (cl == NULL) {
+            return NGX_ERROR;
+        }
     }
 
     b = cl->buf;
@@ -382,15 +388,29 @@ ngx_http_llm_pass_bytes(ngx_http_llm_ctx_t *ctx, u_char *p, size_t n)
 }
 
 
+/*
+ * A buf with memory of its own.  It has the upstream's tag, or nginx would not
+ * count it as busy, and go on reading for a client that does not.
+ */
+
 static ngx_int_t
 ngx_http_llm_link(ngx_http_llm_ctx_t *ctx, ngx_buf_t *b)
 {
-    ngx_chain_t  *cl;
+    ngx_chain_t          *cl;
+    ngx_http_upstream_t  *u;
 
-    cl = ngx_alloc_chain_link(ctx->request->pool);
+    u = ctx->request->upstream;
+
+    cl = ngx_http_llm_free_link(u, b);
+
     if (cl == NULL) {
-        return NGX_ERROR;
+        cl = ngx_alloc_chain_link(ctx->request->pool);
+        if (cl == NULL) {
+            return NGX_ERROR;
+        }
     }
+
+    b->tag = u->output.tag;
 
     cl->buf = b;
     cl->next = NULL;
@@ -401,4 +421,26 @@ ngx_http_llm_link(ngx_http_llm_ctx_t *ctx, ngx_buf_t *b)
     ctx->events->last = &cl->next;
 
     return NGX_OK;
+}
+
+
+/* Takes the link of this buf out of the free ones; NULL: of any buf that has no
+ * memory of its own. */
+
+static ngx_chain_t *
+ngx_http_llm_free_link(ngx_http_upstream_t *u, ngx_buf_t *b)
+{
+    ngx_chain_t  *cl, **ll;
+
+    for (ll = &u->free_bufs; *ll; ll = &(*ll)->next) {
+        cl = *ll;
+
+        if (b ? cl->buf == b : cl->buf->memory) {
+            *ll = cl->next;
+            cl->next = NULL;
+            return cl;
+        }
+    }
+
+    return NULL;
 }
