@@ -11,6 +11,14 @@
 #include <sys/mman.h>
 
 
+/* Linux maps the pages at once, which is much cheaper than a fault for each */
+#ifndef MAP_POPULATE
+#define MAP_POPULATE  0
+#endif
+
+
+static ngx_int_t ngx_http_llm_join_body(ngx_http_llm_ctx_t *ctx,
+    ngx_http_request_body_t *rb);
 static ngx_int_t ngx_http_llm_map_body(ngx_http_llm_ctx_t *ctx,
     ngx_temp_file_t *tf);
 static void ngx_http_llm_unmap_body(void *data);
@@ -21,9 +29,6 @@ static void ngx_http_llm_unmap_body(void *data);
 ngx_int_t
 ngx_http_llm_view_body(ngx_http_llm_ctx_t *ctx)
 {
-    u_char                   *p;
-    size_t                    len;
-    ngx_chain_t              *cl;
     ngx_http_request_body_t  *rb;
 
     rb = ctx->request->request_body;
@@ -42,10 +47,48 @@ ngx_http_llm_view_body(ngx_http_llm_ctx_t *ctx)
         return NGX_OK;
     }
 
-    len = 0;
+    return ngx_http_llm_join_body(ctx, rb);
+}
 
-    for (cl = rb->bufs; cl; cl = cl->next) {
+
+/*
+ * A large body in memory begins in the buffer of the request's head.  nginx has
+ * left room for that piece behind the rest (request_body_in_single_buf): moving
+ * the rest is cheaper than memory for both.
+ */
+
+static ngx_int_t
+ngx_http_llm_join_body(ngx_http_llm_ctx_t *ctx, ngx_http_request_body_t *rb)
+{
+    u_char       *p, *end;
+    size_t        first, len;
+    ngx_buf_t    *b;
+    ngx_chain_t  *cl;
+
+    b = rb->buf;
+    first = ngx_buf_size(rb->bufs->buf);
+    end = b ? b->start : NULL;
+    len = first;
+
+    for (cl = rb->bufs->next; cl; cl = cl->next) {
+
+        if (cl->buf->pos == end) {
+            end = cl->buf->last;
+        }
+
         len += ngx_buf_size(cl->buf);
+    }
+
+    if (b && end == b->start + (len - first)
+        && (size_t) (b->end - end) >= first)
+    {
+        ngx_memmove(b->start + first, b->start, len - first);
+        ngx_memcpy(b->start, rb->bufs->buf->pos, first);
+
+        ctx->body.data = b->start;
+        ctx->body.len = len;
+
+        return NGX_OK;
     }
 
     p = ngx_pnalloc(ctx->request->pool, len);
@@ -79,7 +122,7 @@ ngx_http_llm_map_body(ngx_http_llm_ctx_t *ctx, ngx_temp_file_t *tf)
         return NGX_ERROR;
     }
 
-    addr = mmap(NULL, len, PROT_READ, MAP_PRIVATE, tf->file.fd, 0);
+    addr = mmap(NULL, len, PROT_READ, MAP_PRIVATE|MAP_POPULATE, tf->file.fd, 0);
 
     if (addr == MAP_FAILED) {
         ngx_log_error(NGX_LOG_CRIT, ctx->request->connection->log, ngx_errno,
@@ -93,8 +136,21 @@ ngx_http_llm_map_body(ngx_http_llm_ctx_t *ctx, ngx_temp_file_t *tf)
     cln->handler = ngx_http_llm_unmap_body;
 
     ctx->body = *body;
+    ctx->mapped = 1;
 
     return NGX_OK;
+}
+
+
+/* After the scan: the pages of an upload need not stay in this process.  What is
+ * looked at again comes back from the page cache. */
+
+void
+ngx_http_llm_release_body(ngx_http_llm_ctx_t *ctx)
+{
+    if (ctx->mapped) {
+        (void) madvise(ctx->body.data, ctx->body.len, MADV_DONTNEED);
+    }
 }
 
 

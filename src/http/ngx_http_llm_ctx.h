@@ -186,6 +186,7 @@ struct ngx_http_llm_ctx_s {
     unsigned                     until_deadline:1;  /* what the timer is for */
     unsigned                     deadline_hit:1;
     unsigned                     client_retry:1;    /* its SDK repeats itself */
+    unsigned                     mapped:1;      /* the body is in a file */
     unsigned                     own_answer:1;  /* the body is JSON of ours */
 };
 
@@ -202,8 +203,10 @@ ngx_http_llm_view(ngx_str_t *s)
 }
 
 
-/* body.c: sets ctx->body, valid until the request ends. */
+/* body.c: sets ctx->body, valid until the request ends; release says that it
+ * will hardly be read again. */
 ngx_int_t ngx_http_llm_view_body(ngx_http_llm_ctx_t *ctx);
+void ngx_http_llm_release_body(ngx_http_llm_ctx_t *ctx);
 
 /* models.c: the answer of GET .../models. */
 ngx_int_t ngx_http_llm_send_models(ngx_http_llm_ctx_t *ctx);

@@ -132,6 +132,10 @@ ngx_http_llm_settle(ngx_http_llm_ctx_t *ctx, llm_class_t class)
         ngx_del_timer(&ctx->timer);
     }
 
+    if (ctx->end.posted) {
+        ngx_delete_posted_event(&ctx->end);
+    }
+
     send = ctx->send;
 
     if (ctx->committed) {

@@ -8,6 +8,9 @@
 #include "ngx_http_llm_ctx.h"
 
 
+#define NGX_HTTP_LLM_LAST_BYTES  1000       /* ms, from [DONE] to the end */
+
+
 static ngx_int_t ngx_http_llm_length(ngx_http_llm_ctx_t *ctx);
 static void ngx_http_llm_send_own(ngx_http_llm_ctx_t *ctx, llm_str_t text);
 static void ngx_http_llm_send_error_event(ngx_http_llm_ctx_t *ctx,
@@ -119,6 +122,12 @@ ngx_http_llm_length(ngx_http_llm_ctx_t *ctx)
             return NGX_OK;
         }
 
+        if (whole && ctx->events.state.done) {
+            /* nothing but the end of the framing is missing */
+            ctx->conf.read_timeout = ngx_min(ctx->conf.read_timeout,
+                                             NGX_HTTP_LLM_LAST_BYTES);
+        }
+
         u->length = whole ? -1 : 1;
         return NGX_OK;
     }
@@ -167,11 +176,20 @@ ngx_http_llm_stream_end(ngx_http_llm_ctx_t *ctx, ngx_int_t rc)
             ngx_http_llm_send_own(ctx, LLM_STR("data: [DONE]\n\n"));
         }
 
+        if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
+            /* the connection failed behind it: nginx would not end the body */
+            (void) ngx_http_send_special(ctx->request, NGX_HTTP_LAST);
+        }
+
         ngx_http_llm_settle(ctx, LLM_CLASS_OK);
         return;
     }
 
     class = LLM_CLASS_CUT;
+
+    if (ctx->deadline_hit) {
+        ctx->code = LLM_CODE_GATEWAY_DEADLINE;
+    }
 
     if (!e->failed) {
         ngx_http_llm_send_error_event(ctx, class);

@@ -115,6 +115,11 @@ ngx_http_llm_time_is_up(ngx_http_llm_ctx_t *ctx)
 
     send = ctx->send;
 
+    if (ctx->end.posted) {
+        /* the attempt ended in this very turn, and its end comes next */
+        return;
+    }
+
     if (ctx->state == NGX_HTTP_LLM_STREAMING) {
         ctx->deadline_hit = ctx->until_deadline;
         ngx_http_llm_cut_stream(ctx);
@@ -133,6 +138,10 @@ ngx_http_llm_time_is_up(ngx_http_llm_ctx_t *ctx)
             send->outcome.class = LLM_CLASS_TIMEOUT_TOTAL;
             ngx_http_llm_log_send(ctx, send->outcome.class, 0);
             ngx_http_llm_report(ctx);
+            ctx->class = send->outcome.class;
+
+        } else if (ctx->class == LLM_CLASS_OK) {
+            ctx->class = LLM_CLASS_BUSY;
         }
 
         ctx->code = LLM_CODE_GATEWAY_DEADLINE;
