@@ -122,7 +122,7 @@ ngx_http_llm_length(ngx_http_llm_ctx_t *ctx)
             return NGX_OK;
         }
 
-        if (whole && ctx->events.state.done) {
+        if (whole && ctx->events->state.done) {
             /* nothing but the end of the framing is missing */
             ctx->conf.read_timeout = ngx_min(ctx->conf.read_timeout,
                                              NGX_HTTP_LLM_LAST_BYTES);
