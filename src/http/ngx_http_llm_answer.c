@@ -23,6 +23,8 @@ static ngx_int_t ngx_http_llm_end(ngx_http_llm_ctx_t *ctx);
 static ngx_int_t ngx_http_llm_commit(ngx_http_llm_ctx_t *ctx);
 static void ngx_http_llm_arm(ngx_http_llm_ctx_t *ctx, ngx_msec_t timeout);
 static ngx_uint_t ngx_http_llm_type_is(ngx_str_t *type, const char *prefix);
+static llm_class_t ngx_http_llm_resource(ngx_http_llm_ctx_t *ctx,
+    llm_str_t body);
 
 
 ngx_int_t
@@ -71,9 +73,11 @@ ngx_http_llm_choose_mode(ngx_http_llm_ctx_t *ctx)
     status = send->frame.status.code;
     timeout = &send->target->provider->timeout;
 
-    if (status == 204 || status == 304
-        || ctx->request->method == NGX_HTTP_HEAD)
-    {
+    if (ctx->request->method == NGX_HTTP_HEAD) {
+        /* a length is that of the body there would be */
+        send->frame.ended = 1;
+
+    } else if (status == 204 || status == 304) {
         send->frame.rest = 0;
         send->frame.has_length = 1;
         send->frame.chunked = 0;
@@ -91,7 +95,10 @@ ngx_http_llm_choose_mode(ngx_http_llm_ctx_t *ctx)
         send->answer = NGX_HTTP_LLM_ANSWER_DRAIN;
         ngx_http_llm_arm(ctx, timeout->idle);
 
-    } else if (ngx_http_llm_type_is(&send->content_type, "text/event-stream")) {
+    } else if (!ctx->analyze
+               && ngx_http_llm_type_is(&send->content_type,
+                                       "text/event-stream"))
+    {
         send->answer = NGX_HTTP_LLM_ANSWER_HOLD;
         ngx_http_llm_arm(ctx, timeout->first);
 
@@ -173,8 +180,9 @@ ngx_http_llm_read_body(ngx_http_llm_ctx_t *ctx)
         return ngx_http_llm_after_hold(ctx, rc);
 
     default:
-        /* an attempt that is over waits for its posted event */
-        return NGX_AGAIN;
+        /* an attempt that is over waits for its posted event; a provider that
+         * sends on must not be read until it tires */
+        return send->frame.close ? NGX_HTTP_UPSTREAM_INVALID_HEADER : NGX_AGAIN;
     }
 }
 
@@ -387,12 +395,13 @@ ngx_http_llm_answer_eof(ngx_http_llm_ctx_t *ctx)
 
     f = &ctx->send->frame;
 
-    if (f->ended || f->chunked || f->has_length) {
-        return 0;
+    if (ctx->send->answer == NGX_HTTP_LLM_ANSWER_DRAIN) {
+        /* status and headers tell enough, whatever came of the body */
+        return 1;
     }
 
-    if (ctx->send->answer == NGX_HTTP_LLM_ANSWER_DRAIN) {
-        return 1;
+    if (f->ended || f->chunked || f->has_length || !ctx->send->eof) {
+        return 0;
     }
 
     if (ctx->send->answer == NGX_HTTP_LLM_ANSWER_COLLECT && ctx->send->body) {
@@ -451,6 +460,11 @@ ngx_http_llm_answer_classify(ngx_http_llm_ctx_t *ctx)
         body.len = send->body->last - send->body->pos;
     }
 
+    if (ctx->request->method != NGX_HTTP_POST) {
+        send->outcome.class = ngx_http_llm_resource(ctx, body);
+        return;
+    }
+
     if (body.len && !ngx_http_llm_type_is(&send->content_type,
                                           "application/json")
         && llm_endpoint_info(ctx->endpoint)->body == LLM_BODY_MULTIPART)
@@ -472,4 +486,31 @@ ngx_http_llm_answer_classify(ngx_http_llm_ctx_t *ctx)
     if (answer.class == LLM_CLASS_OK && ctx->analyze) {
         send->outcome.class = ngx_http_llm_analyze_answer(ctx, &answer);
     }
+}
+
+
+/* What was read, cancelled or deleted by name is no answer of a model. */
+
+static llm_class_t
+ngx_http_llm_resource(ngx_http_llm_ctx_t *ctx, llm_str_t body)
+{
+    ngx_str_t  *type;
+
+    type = &ctx->send->content_type;
+
+    if (ctx->send->frame.status.code == NGX_HTTP_NO_CONTENT
+        || ctx->request->method == NGX_HTTP_HEAD)
+    {
+        return LLM_CLASS_OK;
+    }
+
+    if (body.len && type->len
+        && !ngx_http_llm_type_is(type, "application/json")
+        && !ngx_http_llm_type_is(type, "text/html"))
+    {
+        return LLM_CLASS_OK;
+    }
+
+    return llm_json_check(body) == LLM_OK ? LLM_CLASS_OK
+                                          : LLM_CLASS_BAD_ANSWER;
 }

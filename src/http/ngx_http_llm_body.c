@@ -142,7 +142,7 @@ ngx_http_llm_map_body(ngx_http_llm_ctx_t *ctx, ngx_temp_file_t *tf)
 }
 
 
-/* After the scan: the pages of an upload need not stay in this process.  What is
+/* After the scan the pages of an upload need not stay in this process; what is
  * looked at again comes back from the page cache. */
 
 void

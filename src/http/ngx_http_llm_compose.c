@@ -6,7 +6,11 @@
 
 
 /* fixed texts of a head, with room for names and numbers */
-#define NGX_HTTP_LLM_HEAD  384
+#define NGX_HTTP_LLM_HEAD   384
+/* what `header NAME VALUE` may add in all */
+#define NGX_HTTP_LLM_ADDED  8192
+/* a body up to this size is sent in one piece with its head */
+#define NGX_HTTP_LLM_SMALL  4096
 
 
 /* Headers of the client that go to a provider; lower case. */
@@ -22,8 +26,11 @@ static ngx_str_t  ngx_http_llm_passed[] = {
 };
 
 
+static ngx_int_t ngx_http_llm_link_request(ngx_http_llm_ctx_t *ctx,
+    llm_buf_t *head, ngx_chain_t *body, ngx_chain_t **chain);
+static size_t ngx_http_llm_head_size(ngx_http_llm_ctx_t *ctx);
 static ngx_int_t ngx_http_llm_compose_head(ngx_http_llm_ctx_t *ctx,
-    off_t length, ngx_buf_t **head);
+    ngx_str_t *path, ngx_str_t *type, off_t length, llm_buf_t *b);
 static ngx_int_t ngx_http_llm_compose_path(ngx_http_llm_ctx_t *ctx,
     ngx_str_t *path);
 static ngx_int_t ngx_http_llm_compose_args(ngx_http_llm_ctx_t *ctx,
@@ -42,7 +49,10 @@ static void ngx_http_llm_put_header(llm_buf_t *b, ngx_str_t *name,
 ngx_int_t
 ngx_http_llm_request_chain(ngx_http_llm_ctx_t *ctx, ngx_chain_t **chain)
 {
-    ngx_buf_t                  *head;
+    u_char                     *mem;
+    size_t                      size;
+    ngx_str_t                   path, type;
+    llm_buf_t                   b;
     ngx_chain_t                *cl;
     ngx_http_llm_body_chain_t   body;
 
@@ -51,18 +61,77 @@ ngx_http_llm_request_chain(ngx_http_llm_ctx_t *ctx, ngx_chain_t **chain)
     body.length = 0;
 
     if (ngx_http_llm_compose_body(ctx, &body) != NGX_OK
-        || ngx_http_llm_compose_head(ctx, body.length, &head) != NGX_OK)
+        || ngx_http_llm_compose_path(ctx, &path) != NGX_OK
+        || ngx_http_llm_compose_type(ctx, &type) != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    cl = ngx_alloc_chain_link(ctx->request->pool);
-    if (cl == NULL) {
+    size = ngx_http_llm_head_size(ctx) + path.len + type.len;
+
+    if (body.length <= NGX_HTTP_LLM_SMALL) {
+        size += (size_t) body.length;
+    }
+
+    mem = ngx_palloc(ctx->request->pool, size);
+    if (mem == NULL) {
         return NGX_ERROR;
     }
 
-    cl->buf = head;
-    cl->next = body.head;
+    llm_buf_init(&b, mem, size);
+
+    if (ngx_http_llm_compose_head(ctx, &path, &type, body.length, &b)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    /* a small body is cheaper to copy than to send in pieces */
+
+    if (body.length <= NGX_HTTP_LLM_SMALL
+        && (body.head == NULL || !body.head->buf->in_file))
+    {
+        for (cl = body.head; cl; cl = cl->next) {
+            llm_buf_put(&b, cl->buf->pos, ngx_buf_size(cl->buf));
+        }
+
+        body.head = NULL;
+    }
+
+    if (b.full) {
+        ngx_log_error(NGX_LOG_ERR, ctx->request->connection->log, 0,
+                      "llm request head is too large");
+        return NGX_ERROR;
+    }
+
+    ctx->request->upstream->uri = path;
+
+    return ngx_http_llm_link_request(ctx, &b, body.head, chain);
+}
+
+
+static ngx_int_t
+ngx_http_llm_link_request(ngx_http_llm_ctx_t *ctx, llm_buf_t *head,
+    ngx_chain_t *body, ngx_chain_t **chain)
+{
+    ngx_buf_t    *b;
+    ngx_chain_t  *cl;
+
+    b = ngx_calloc_buf(ctx->request->pool);
+    cl = ngx_alloc_chain_link(ctx->request->pool);
+
+    if (b == NULL || cl == NULL) {
+        return NGX_ERROR;
+    }
+
+    b->start = head->start;
+    b->pos = head->start;
+    b->last = head->pos;
+    b->end = head->end;
+    b->temporary = 1;
+
+    cl->buf = b;
+    cl->next = body;
     *chain = cl;
 
     /* nginx would keep the end of the request in its TLS buffer */
@@ -106,38 +175,27 @@ ngx_http_llm_target_model(ngx_http_llm_ctx_t *ctx,
 }
 
 
-static ngx_int_t
-ngx_http_llm_compose_head(ngx_http_llm_ctx_t *ctx, off_t length,
-    ngx_buf_t **head)
+/* Room for a head without path and type: all the client's headers are more than
+ * can be passed on. */
+
+static size_t
+ngx_http_llm_head_size(ngx_http_llm_ctx_t *ctx)
 {
     size_t                    size;
-    u_char                   *mem, number[NGX_OFF_T_LEN];
-    llm_buf_t                 b;
-    ngx_str_t                 path, type;
-    ngx_buf_t                *buf;
     ngx_uint_t                i;
     ngx_list_part_t          *part;
     ngx_table_elt_t          *h;
-    ngx_http_request_t       *r;
     ngx_http_llm_send_t      *send;
     ngx_http_llm_provider_t  *provider;
 
-    r = ctx->request;
     send = ctx->send;
     provider = send->target->provider;
 
-    if (ngx_http_llm_compose_path(ctx, &path) != NGX_OK
-        || ngx_http_llm_compose_type(ctx, &type) != NGX_OK)
+    size = NGX_HTTP_LLM_HEAD + provider->origin.host_header.len;
+
+    for (part = &ctx->request->headers_in.headers.part; part;
+         part = part->next)
     {
-        return NGX_ERROR;
-    }
-
-    /* room for all the client's headers is more than can be passed on */
-
-    size = NGX_HTTP_LLM_HEAD + path.len + type.len
-           + provider->origin.host_header.len;
-
-    for (part = &r->headers_in.headers.part; part; part = part->next) {
         h = part->elts;
 
         for (i = 0; i < part->nelts; i++) {
@@ -150,76 +208,63 @@ ngx_http_llm_compose_head(ngx_http_llm_ctx_t *ctx, off_t length,
     }
 
     if (provider->headers) {
-        size += 8192;
+        size += NGX_HTTP_LLM_ADDED;
     }
 
-    mem = ngx_palloc(r->pool, size);
-    if (mem == NULL) {
-        return NGX_ERROR;
-    }
+    return size;
+}
 
-    llm_buf_init(&b, mem, size);
+
+static ngx_int_t
+ngx_http_llm_compose_head(ngx_http_llm_ctx_t *ctx, ngx_str_t *path,
+    ngx_str_t *type, off_t length, llm_buf_t *b)
+{
+    u_char                    number[NGX_OFF_T_LEN];
+    ngx_http_request_t       *r;
+    ngx_http_llm_provider_t  *provider;
+
+    r = ctx->request;
+    provider = ctx->send->target->provider;
 
     if (ctx->analyze || ctx->transcribe) {
-        llm_buf_str(&b, LLM_STR("POST"));
+        llm_buf_str(b, LLM_STR("POST"));
     } else {
-        llm_buf_put(&b, r->method_name.data, r->method_name.len);
+        llm_buf_put(b, r->method_name.data, r->method_name.len);
     }
 
-    llm_buf_str(&b, LLM_STR(" "));
-    llm_buf_put(&b, path.data, path.len);
-    llm_buf_str(&b, LLM_STR(" HTTP/1.1" CRLF "Host: "));
+    llm_buf_str(b, LLM_STR(" "));
+    llm_buf_put(b, path->data, path->len);
+    llm_buf_str(b, LLM_STR(" HTTP/1.1" CRLF "Host: "));
 
     if (provider->mock) {
-        llm_buf_str(&b, LLM_STR("mock"));
+        llm_buf_str(b, LLM_STR("mock"));
     } else {
-        llm_buf_put(&b, provider->origin.host_header.data,
+        llm_buf_put(b, provider->origin.host_header.data,
                     provider->origin.host_header.len);
     }
 
-    llm_buf_str(&b, LLM_STR(CRLF "User-Agent: ngx_http_llm_gateway" CRLF));
+    llm_buf_str(b, LLM_STR(CRLF "User-Agent: ngx_http_llm_gateway" CRLF));
 
     if (length || r->method == NGX_HTTP_POST) {
-        llm_buf_str(&b, LLM_STR("Content-Length: "));
-        llm_buf_put(&b, number,
-                    ngx_sprintf(number, "%O", length) - number);
-        llm_buf_str(&b, LLM_STR(CRLF));
+        llm_buf_str(b, LLM_STR("Content-Length: "));
+        llm_buf_put(b, number, ngx_sprintf(number, "%O", length) - number);
+        llm_buf_str(b, LLM_STR(CRLF));
     }
 
-    if (type.len && length) {
-        llm_buf_str(&b, LLM_STR("Content-Type: "));
-        llm_buf_put(&b, type.data, type.len);
-        llm_buf_str(&b, LLM_STR(CRLF));
+    if (type->len && length) {
+        llm_buf_str(b, LLM_STR("Content-Type: "));
+        llm_buf_put(b, type->data, type->len);
+        llm_buf_str(b, LLM_STR(CRLF));
     }
 
-    ngx_http_llm_compose_auth(ctx, &b);
-    ngx_http_llm_compose_passed(ctx, &b);
+    ngx_http_llm_compose_auth(ctx, b);
+    ngx_http_llm_compose_passed(ctx, b);
 
-    if (ngx_http_llm_compose_added(ctx, &b) != NGX_OK) {
+    if (ngx_http_llm_compose_added(ctx, b) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    llm_buf_str(&b, LLM_STR(CRLF));
-
-    if (b.full) {
-        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                      "llm request head is too large");
-        return NGX_ERROR;
-    }
-
-    buf = ngx_calloc_buf(r->pool);
-    if (buf == NULL) {
-        return NGX_ERROR;
-    }
-
-    buf->start = b.start;
-    buf->pos = b.start;
-    buf->last = b.pos;
-    buf->end = b.end;
-    buf->temporary = 1;
-
-    *head = buf;
-    r->upstream->uri = path;
+    llm_buf_str(b, LLM_STR(CRLF));
 
     return NGX_OK;
 }

@@ -191,7 +191,11 @@ ngx_http_llm_event_joined(ngx_http_llm_ctx_t *ctx)
 ngx_int_t
 ngx_http_llm_event_tail(ngx_http_llm_ctx_t *ctx)
 {
-    if (ctx->events == NULL || ctx->events->pending == NULL) {
+    if ((ctx->send->answer != NGX_HTTP_LLM_ANSWER_HOLD
+         && ctx->send->answer != NGX_HTTP_LLM_ANSWER_EVENTS)
+        || ctx->events->pending == NULL)
+    {
+        /* something pending may be of the attempt before */
         return NGX_OK;
     }
 

@@ -419,14 +419,15 @@ ngx_http_llm_note_failure(ngx_http_llm_ctx_t *ctx, ngx_peer_connection_t *pc)
     send = ctx->send;
     u = ctx->request->upstream;
 
-    if (send->answer == NGX_HTTP_LLM_ANSWER_ENDED) {
-        return;
-    }
-
     /* the last state is the one made for this call */
 
     state = ctx->request->upstream_states->elts;
     state += ctx->request->upstream_states->nelts - 2;
+
+    if (send->answer == NGX_HTTP_LLM_ANSWER_ENDED) {
+        state->status = send->frame.status.code;
+        return;
+    }
 
     if (send->cached && state->bytes_received == 0
         && state->status == NGX_HTTP_BAD_GATEWAY)
@@ -550,6 +551,8 @@ ngx_http_llm_free_peer(ngx_peer_connection_t *pc, void *data, ngx_uint_t state)
     send = ctx->send;
     c = pc->connection;
     provider = send->target->provider;
+
+    send->eof = (c && c->read->eof && !c->read->error);
 
 #if (NGX_HTTP_SSL)
     if ((state & NGX_PEER_FAILED) && c && c->ssl && !send->cached
