@@ -439,6 +439,7 @@ ngx_http_llm_note_failure(ngx_http_llm_ctx_t *ctx, ngx_peer_connection_t *pc)
 
     if (ngx_http_llm_answer_eof(ctx)) {
         send->answer = NGX_HTTP_LLM_ANSWER_ENDED;
+        state->status = send->frame.status.code;
         return;
     }
 
