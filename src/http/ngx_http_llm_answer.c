@@ -346,9 +346,7 @@ ngx_http_llm_commit(ngx_http_llm_ctx_t *ctx)
         }
     }
 
-    r->headers_out.content_type = send->content_type;
-    r->headers_out.content_type_len = send->content_type.len;
-    r->headers_out.content_type_lowcase = NULL;
+    ngx_http_llm_content_type(r, &send->content_type);
 
     if (ngx_http_llm_response_headers(ctx) != NGX_OK) {
         return NGX_ERROR;

@@ -293,6 +293,7 @@ void ngx_http_llm_respond_answer(ngx_http_llm_ctx_t *ctx);
 ngx_int_t ngx_http_llm_response_headers(ngx_http_llm_ctx_t *ctx);
 ngx_int_t ngx_http_llm_add_header(ngx_http_request_t *r, ngx_str_t *name,
     ngx_str_t *value);
+void ngx_http_llm_content_type(ngx_http_request_t *r, ngx_str_t *type);
 ngx_int_t ngx_http_llm_send_body(ngx_http_llm_ctx_t *ctx, ngx_uint_t status,
     ngx_str_t *type, ngx_buf_t *b);
 ngx_int_t ngx_http_llm_error_header(ngx_http_request_t *r, llm_code_t code);

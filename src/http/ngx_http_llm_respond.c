@@ -243,6 +243,31 @@ ngx_http_llm_number_header(ngx_http_llm_ctx_t *ctx, ngx_str_t *name,
 }
 
 
+/* gzip_types and the charset filter look at the type without its parameters. */
+
+void
+ngx_http_llm_content_type(ngx_http_request_t *r, ngx_str_t *type)
+{
+    size_t   len;
+    u_char  *p;
+
+    len = type->len;
+    p = ngx_strlchr(type->data, type->data + len, ';');
+
+    if (p) {
+        len = p - type->data;
+
+        while (len && type->data[len - 1] == ' ') {
+            len--;
+        }
+    }
+
+    r->headers_out.content_type = *type;
+    r->headers_out.content_type_len = len;
+    r->headers_out.content_type_lowcase = NULL;
+}
+
+
 /* Sends a whole response; the result is for ngx_http_finalize_request(). */
 
 ngx_int_t
@@ -257,9 +282,10 @@ ngx_http_llm_send_body(ngx_http_llm_ctx_t *ctx, ngx_uint_t status,
 
     r->headers_out.status = status;
     r->headers_out.content_length_n = b ? b->last - b->pos : 0;
-    r->headers_out.content_type = *type;
-    r->headers_out.content_type_len = type->len;
-    r->headers_out.content_type_lowcase = NULL;
+    ngx_http_llm_content_type(r, type);
+
+    /* an answer is made once: If-Match and its like find nothing to compare */
+    r->disable_not_modified = 1;
 
     ctx->own_answer = 1;
 
@@ -320,7 +346,8 @@ ngx_http_llm_respond_failure(ngx_http_llm_ctx_t *ctx)
     ngx_int_t   rc;
     ngx_buf_t  *b;
 
-    if (ctx->refusal_body.len && ctx->code != LLM_CODE_GATEWAY_DEADLINE) {
+    if (ctx->refusal_body.len && ctx->refusal_status
+        && ctx->code != LLM_CODE_GATEWAY_DEADLINE) {
 
         b = ngx_calloc_buf(ctx->request->pool);
 
@@ -349,11 +376,11 @@ ngx_int_t
 ngx_http_llm_refuse(ngx_http_llm_ctx_t *ctx, llm_code_t code,
     llm_str_t message)
 {
-    u_char                 *mem;
-    ngx_buf_t              *b;
-    llm_buf_t               out;
-    ngx_http_request_t     *r;
-    const llm_code_info_t  *info;
+    u_char              *mem;
+    ngx_buf_t           *b;
+    llm_buf_t            out;
+    ngx_uint_t           status;
+    ngx_http_request_t  *r;
 
     r = ctx->request;
 
@@ -362,7 +389,12 @@ ngx_http_llm_refuse(ngx_http_llm_ctx_t *ctx, llm_code_t code,
     }
 
     ctx->code = code;
-    info = llm_code_info(code);
+    status = llm_code_info(code)->status;
+
+    if (code == LLM_CODE_CALLER_INVALID_REQUEST && ctx->refusal_status) {
+        /* SDKs choose their error class by it */
+        status = ctx->refusal_status;
+    }
 
     b = ngx_calloc_buf(r->pool);
     mem = ngx_pnalloc(r->pool, NGX_HTTP_LLM_ERROR_SIZE + 6 * message.len);
@@ -377,12 +409,11 @@ ngx_http_llm_refuse(ngx_http_llm_ctx_t *ctx, llm_code_t code,
     b->pos = out.start;
     b->last = out.pos;
 
-    if (ngx_http_llm_retry_headers(ctx, code, info->status) != NGX_OK) {
+    if (ngx_http_llm_retry_headers(ctx, code, status) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    return ngx_http_llm_send_body(ctx, info->status, &ngx_http_llm_json_type,
-                                  b);
+    return ngx_http_llm_send_body(ctx, status, &ngx_http_llm_json_type, b);
 }
 
 

@@ -82,6 +82,7 @@ ngx_http_llm_remember(ngx_http_llm_ctx_t *ctx)
     ctx->class = send->outcome.class;
     ngx_str_null(&ctx->message);
     ngx_str_null(&ctx->refusal_body);
+    ctx->refusal_status = 0;
 
     if (send->outcome.wait && send->outcome.wait < ctx->wait) {
         ctx->wait = send->outcome.wait;
@@ -89,6 +90,10 @@ ngx_http_llm_remember(ngx_http_llm_ctx_t *ctx)
 
     if (!llm_class_is_caller_fault(ctx->class)) {
         return;
+    }
+
+    if (send->frame.status.code >= 400 && send->frame.status.code < 500) {
+        ctx->refusal_status = send->frame.status.code;
     }
 
     text = &send->refusal.message;
@@ -108,7 +113,6 @@ ngx_http_llm_remember(ngx_http_llm_ctx_t *ctx)
     {
         ctx->refusal_body.data = send->error->pos;
         ctx->refusal_body.len = send->error->last - send->error->pos;
-        ctx->refusal_status = send->frame.status.code;
     }
 }
 

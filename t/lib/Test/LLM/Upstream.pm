@@ -79,6 +79,7 @@ sub url       { ($_[0]{tls} ? 'https' : 'http') . "://127.0.0.1:$_[0]{port}" }
 sub on_connect { my ($s, @l) = @_; $s->call('connect', map { _steps($_) } @l) }
 sub release   { my ($s, @names) = @_; $s->call('release', @names) }
 sub reset     { $_[0]->call('reset') }
+sub forget    { $_[0]->call('forget') }         # the records, not the rules
 sub close_all { $_[0]->call('close_all') }
 sub waiting   { $_[0]->call('waiting', $_[1]) }
 
@@ -144,6 +145,13 @@ sub cmd_reset {
     $self->{connect} = [];
     $self->{received} = [];
     $self->{released} = {};
+    return 1;
+}
+
+sub cmd_forget {
+    my ($self) = @_;
+    $self->{received} = [];
+    @{ $self->{conn_log} } = grep { !$_->{closed} } @{ $self->{conn_log} };
     return 1;
 }
 
