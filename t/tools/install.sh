@@ -21,11 +21,15 @@ install -d "$dest${snippet%/*}"
 echo "load_module $modules/$name.so;" > "$dest$snippet"
 chmod 644 "$dest$snippet"
 
-install -d "$dest$doc/examples/prompts"
-install -m 644 README.md docs/*.md "$dest$doc/"
-install -m 644 conf.d/*.conf "$dest$doc/examples/"
-install -m 644 conf.d/prompts/* "$dest$doc/examples/prompts/"
+# as in the sources, so that links from page to page work
+install -d "$dest$doc/docs/design" "$dest$doc/conf.d/prompts"
+install -m 644 README.md "$dest$doc/"
+install -m 644 docs/*.md "$dest$doc/docs/"
+install -m 644 docs/design/*.md "$dest$doc/docs/design/"
+install -m 644 conf.d/*.conf "$dest$doc/conf.d/"
+install -m 644 conf.d/prompts/* "$dest$doc/conf.d/prompts/"
 
 echo "installed $dest$modules/$name.so"
+echo "examples in $dest$doc/conf.d"
 echo "enable it: ln -s $snippet" \
      "/etc/nginx/modules-enabled/50-mod-http-llm-gateway.conf"
