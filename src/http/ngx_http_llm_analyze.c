@@ -62,9 +62,12 @@ ngx_http_llm_analyze_facts(ngx_http_llm_ctx_t *ctx, llm_str_t *message)
         ctx->model.data = mem.start;
         ctx->model.len = mem.pos - mem.start;
 
-        if (!ngx_http_llm_is_token(&ctx->model)) {
-            ngx_str_null(&ctx->model);
-            return LLM_CODE_CALLER_MODEL_NOT_FOUND;
+        for (at = 0; at < ctx->model.len; at++) {
+            if (ctx->model.data[at] < 0x20 || ctx->model.data[at] == 0x7f) {
+                /* it would stand in the log as it is */
+                ngx_str_null(&ctx->model);
+                return LLM_CODE_CALLER_MODEL_NOT_FOUND;
+            }
         }
     }
 

@@ -347,8 +347,8 @@ ngx_http_llm_respond_failure(ngx_http_llm_ctx_t *ctx)
     ngx_buf_t  *b;
 
     if (ctx->refusal_body.len && ctx->refusal_status
-        && ctx->code != LLM_CODE_GATEWAY_DEADLINE) {
-
+        && ctx->code != LLM_CODE_GATEWAY_DEADLINE)
+    {
         b = ngx_calloc_buf(ctx->request->pool);
 
         if (b == NULL) {
