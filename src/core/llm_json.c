@@ -472,30 +472,6 @@ llm_json_step(llm_json_scan_t *s, llm_json_iter_t *it, llm_json_member_t *m)
 }
 
 
-/* Some servers match names without regard to case (Go's encoding/json). */
-static int
-llm_json_same_but_case(llm_str_t a, llm_str_t b)
-{
-    size_t         i;
-    unsigned char  x, y;
-
-    if (a.len != b.len) {
-        return 0;
-    }
-
-    for (i = 0; i < a.len; i++) {
-        x = a.data[i];
-        y = b.data[i];
-
-        if (x != y && (x | 0x20) != y) {
-            return 0;
-        }
-    }
-
-    return 1;
-}
-
-
 /* Fills the wanted member that m is, if it is one. */
 static llm_rc_t
 llm_json_take(llm_json_scan_t *s, const llm_json_member_t *m,

@@ -80,6 +80,10 @@ llm_rc_t llm_json_next(llm_json_iter_t *it, llm_json_member_t *m);
  * LLM_BAD (no object, or a syntax error before it). */
 llm_rc_t llm_json_get(llm_str_t object, llm_str_t name, llm_json_member_t *m);
 
+/* Whether two names are the same but for case, b being in lower-case letters:
+ * some servers take them for one (Go's encoding/json). */
+int llm_json_same_but_case(llm_str_t a, llm_str_t b);
+
 /* Whether a raw key (possibly escaped) spells this name. */
 int llm_json_key_is(llm_str_t raw_key, llm_str_t name);
 

@@ -209,3 +209,26 @@ llm_json_pointer(llm_str_t value, llm_str_t pointer, llm_json_member_t *m)
 
     return LLM_OK;
 }
+
+
+int
+llm_json_same_but_case(llm_str_t a, llm_str_t b)
+{
+    size_t         i;
+    unsigned char  x, y;
+
+    if (a.len != b.len) {
+        return 0;
+    }
+
+    for (i = 0; i < a.len; i++) {
+        x = a.data[i];
+        y = b.data[i];
+
+        if (x != y && (x | 0x20) != y) {
+            return 0;
+        }
+    }
+
+    return 1;
+}

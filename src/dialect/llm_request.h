@@ -122,9 +122,9 @@ llm_rc_t llm_request_multipart(llm_request_t *r, llm_endpoint_t ep,
     llm_str_t body, llm_str_t content_type, llm_part_t *part, llm_code_t *code,
     llm_str_t *message);
 
-/* A second look at a JSON request, where limits or declared capabilities ask for
- * it: prompt_tokens, output_tokens, and the needs that only the messages tell
- * (vision, audio).  5 MB: about 0.5 ms. */
+/* A second look at a JSON request, where limits or declared capabilities ask
+ * for it: prompt_tokens, output_tokens, and the needs that only the messages
+ * tell (vision, audio).  5 MB: about 0.5 ms. */
 void llm_request_estimate(llm_request_t *r);
 
 /* What the request reserves in each dimension. */

@@ -131,7 +131,7 @@ typedef struct {
 } ngx_http_llm_name_t;
 
 
-/* ---- application routes ---------------------------------------------------- */
+/* ---- application routes ------------------------------------------------- */
 
 typedef struct {
     ngx_str_t                    name;
@@ -155,7 +155,7 @@ typedef struct {
 } ngx_http_llm_transcribe_t;
 
 
-/* ---- main and location ----------------------------------------------------- */
+/* ---- main and location -------------------------------------------------- */
 
 typedef struct {
     ngx_array_t                  pools;         /* ngx_http_llm_key_pool_t * */

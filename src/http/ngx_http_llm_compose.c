@@ -33,6 +33,7 @@ static ngx_int_t ngx_http_llm_compose_head(ngx_http_llm_ctx_t *ctx,
     ngx_str_t *path, ngx_str_t *type, off_t length, llm_buf_t *b);
 static ngx_int_t ngx_http_llm_compose_path(ngx_http_llm_ctx_t *ctx,
     ngx_str_t *path);
+static void ngx_http_llm_path_tail(ngx_http_llm_ctx_t *ctx, ngx_str_t *tail);
 static ngx_int_t ngx_http_llm_compose_args(ngx_http_llm_ctx_t *ctx,
     ngx_str_t *args);
 static ngx_int_t ngx_http_llm_compose_type(ngx_http_llm_ctx_t *ctx,
@@ -282,31 +283,11 @@ ngx_http_llm_compose_path(ngx_http_llm_ctx_t *ctx, ngx_str_t *path)
     ngx_str_t                  tail, args;
     ngx_http_request_t        *r;
     ngx_http_llm_provider_t   *provider;
-    ngx_http_core_loc_conf_t  *clcf;
 
     r = ctx->request;
     provider = ctx->send->target->provider;
-    tail = ctx->rest;
 
-    if (ctx->passthrough) {
-
-        /* as proxy_pass with a URI: base_url instead of the location */
-
-        clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
-        tail = r->uri;
-
-        if (clcf->name.len && clcf->name.data[0] == '/'
-            && tail.len >= clcf->name.len)
-        {
-            tail.data += clcf->name.len;
-            tail.len -= clcf->name.len;
-
-            if (clcf->name.data[clcf->name.len - 1] == '/') {
-                tail.data--;
-                tail.len++;
-            }
-        }
-    }
+    ngx_http_llm_path_tail(ctx, &tail);
 
     if (ngx_http_llm_compose_args(ctx, &args) != NGX_OK) {
         return NGX_ERROR;
@@ -346,6 +327,37 @@ ngx_http_llm_compose_path(ngx_http_llm_ctx_t *ctx, ngx_str_t *path)
     path->len = b.pos - b.start;
 
     return NGX_OK;
+}
+
+
+/* What of the client's path goes behind the provider's prefix. */
+
+static void
+ngx_http_llm_path_tail(ngx_http_llm_ctx_t *ctx, ngx_str_t *tail)
+{
+    ngx_str_t                 *name;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    if (!ctx->passthrough) {
+        *tail = ctx->rest;
+        return;
+    }
+
+    /* as proxy_pass with a URI: base_url instead of the location */
+
+    clcf = ngx_http_get_module_loc_conf(ctx->request, ngx_http_core_module);
+    name = &clcf->name;
+    *tail = ctx->request->uri;
+
+    if (name->len && name->data[0] == '/' && tail->len >= name->len) {
+        tail->data += name->len;
+        tail->len -= name->len;
+
+        if (name->data[name->len - 1] == '/') {
+            tail->data--;
+            tail->len++;
+        }
+    }
 }
 
 

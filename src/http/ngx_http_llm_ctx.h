@@ -109,7 +109,7 @@ typedef struct {
     unsigned                     parked:1;
     unsigned                     cached:1;   /* a connection of the idle pool */
     unsigned                     upstream:1; /* r->upstream is ours and alive */
-    unsigned                     eof:1;     /* closed by the provider, cleanly */
+    unsigned                     eof:1;    /* closed by the provider, cleanly */
 } ngx_http_llm_send_t;
 
 

@@ -5,6 +5,7 @@
 #include "ngx_http_llm_ctx.h"
 
 
+static size_t ngx_http_llm_models_size(ngx_http_llm_ctx_t *ctx);
 static ngx_uint_t ngx_http_llm_listed(ngx_http_llm_name_t *name);
 static void ngx_http_llm_put_model(ngx_http_llm_ctx_t *ctx, llm_buf_t *b,
     ngx_http_llm_name_t *name);
@@ -32,11 +33,7 @@ ngx_http_llm_send_models(ngx_http_llm_ctx_t *ctx)
         id.len--;
     }
 
-    size = 64;
-
-    for (i = 0; i < ctx->lmcf->names.nelts; i++) {
-        size += 128 + 6 * names[i]->name.len;
-    }
+    size = ngx_http_llm_models_size(ctx);
 
     mem = ngx_pnalloc(ctx->request->pool, size);
     buf = ngx_calloc_buf(ctx->request->pool);
@@ -60,10 +57,7 @@ ngx_http_llm_send_models(ngx_http_llm_ctx_t *ctx)
 
         if (id.len == 0) {
 
-            if (found++) {
-                llm_buf_str(&b, LLM_STR(","));
-            }
-
+            llm_buf_str(&b, found++ ? LLM_STR(",") : LLM_STR(""));
             ngx_http_llm_put_model(ctx, &b, names[i]);
 
         } else if (id.len == names[i]->name.len
@@ -87,6 +81,24 @@ ngx_http_llm_send_models(ngx_http_llm_ctx_t *ctx)
 
     return ngx_http_llm_send_body(ctx, NGX_HTTP_OK, &ngx_http_llm_models_type,
                                   buf);
+}
+
+
+static size_t
+ngx_http_llm_models_size(ngx_http_llm_ctx_t *ctx)
+{
+    size_t                 size;
+    ngx_uint_t             i;
+    ngx_http_llm_name_t  **names;
+
+    names = ctx->lmcf->names.elts;
+    size = 64;
+
+    for (i = 0; i < ctx->lmcf->names.nelts; i++) {
+        size += 128 + 6 * names[i]->name.len;
+    }
+
+    return size;
 }
 
 

@@ -24,6 +24,8 @@ static void ngx_http_llm_body_handler(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_llm_says_json(ngx_http_request_t *r);
 static llm_code_t ngx_http_llm_read_facts(ngx_http_llm_ctx_t *ctx,
     llm_str_t *message);
+static llm_code_t ngx_http_llm_read_form(ngx_http_llm_ctx_t *ctx,
+    llm_str_t *message);
 static llm_code_t ngx_http_llm_read_audio(ngx_http_llm_ctx_t *ctx,
     llm_str_t *message);
 static llm_code_t ngx_http_llm_find_route(ngx_http_llm_ctx_t *ctx);
@@ -334,7 +336,6 @@ ngx_http_llm_read_facts(ngx_http_llm_ctx_t *ctx, llm_str_t *message)
     llm_buf_t            mem;
     llm_body_t           kind;
     llm_code_t           code;
-    llm_part_t          *part;
     ngx_http_request_t  *r;
 
     r = ctx->request;
@@ -364,39 +365,51 @@ ngx_http_llm_read_facts(ngx_http_llm_ctx_t *ctx, llm_str_t *message)
                                 message);
 
     } else {
-
-        if (r->headers_in.content_type == NULL) {
-            return LLM_CODE_CALLER_MEDIA_TYPE;
-        }
-
-        if (ctx->transcribe
-            && ngx_strncasecmp(r->headers_in.content_type->value.data,
-                               (u_char *) "multipart/", 10)
-               != 0)
-        {
-            return ngx_http_llm_read_audio(ctx, message);
-        }
-
-        part = ngx_palloc(r->pool, LLM_MULTIPART_MAX * sizeof(llm_part_t));
-        if (part == NULL) {
-            return LLM_CODE_GATEWAY_ERROR;
-        }
-
-        (void) llm_request_multipart(&ctx->facts, ctx->endpoint,
-                               ngx_http_llm_view(&ctx->body),
-                               ngx_http_llm_view(
-                                         &r->headers_in.content_type->value),
-                               part, &code, message);
-    }
-
-    /* speech models stream or ignore the wish; `can stream` is for text */
-
-    if (kind == LLM_BODY_MULTIPART) {
-        ctx->facts.need &= ~(unsigned) LLM_CAN_STREAM;
+        code = ngx_http_llm_read_form(ctx, message);
     }
 
     ctx->model.len = ctx->facts.model.len;
     ctx->model.data = (u_char *) ctx->facts.model.data;
+
+    return code;
+}
+
+
+static llm_code_t
+ngx_http_llm_read_form(ngx_http_llm_ctx_t *ctx, llm_str_t *message)
+{
+    ngx_str_t           *type;
+    llm_code_t           code;
+    llm_part_t          *part;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+    code = LLM_CODE_NONE;
+
+    if (r->headers_in.content_type == NULL) {
+        return LLM_CODE_CALLER_MEDIA_TYPE;
+    }
+
+    type = &r->headers_in.content_type->value;
+
+    if (ctx->transcribe
+        && ngx_strncasecmp(type->data, (u_char *) "multipart/", 10) != 0)
+    {
+        return ngx_http_llm_read_audio(ctx, message);
+    }
+
+    part = ngx_palloc(r->pool, LLM_MULTIPART_MAX * sizeof(llm_part_t));
+    if (part == NULL) {
+        return LLM_CODE_GATEWAY_ERROR;
+    }
+
+    (void) llm_request_multipart(&ctx->facts, ctx->endpoint,
+                                 ngx_http_llm_view(&ctx->body),
+                                 ngx_http_llm_view(type), part, &code,
+                                 message);
+
+    /* speech models stream or ignore the wish; `can stream` is for text */
+    ctx->facts.need &= ~(unsigned) LLM_CAN_STREAM;
 
     return code;
 }

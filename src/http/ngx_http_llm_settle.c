@@ -9,6 +9,8 @@
 
 
 static void ngx_http_llm_note_tried(ngx_http_llm_ctx_t *ctx);
+static void ngx_http_llm_settle_send(ngx_http_llm_ctx_t *ctx,
+    llm_class_t class);
 static void ngx_http_llm_used(ngx_http_llm_ctx_t *ctx, llm_need_t *used);
 
 
@@ -120,10 +122,7 @@ ngx_http_llm_remember(ngx_http_llm_ctx_t *ctx)
 void
 ngx_http_llm_settle(ngx_http_llm_ctx_t *ctx, llm_class_t class)
 {
-    llm_need_t                used;
-    ngx_uint_t                changed;
-    ngx_http_llm_send_t      *send;
-    ngx_http_llm_provider_t  *provider;
+    ngx_http_llm_send_t  *send;
 
     if (ctx->settled) {
         return;
@@ -171,10 +170,23 @@ ngx_http_llm_settle(ngx_http_llm_ctx_t *ctx, llm_class_t class)
         ctx->cost = ctx->usage.cost_nano;
     }
 
-    if (send->ticket.gate == NULL) {
-        return;
+    if (send->ticket.gate) {
+        ngx_http_llm_settle_send(ctx, class);
     }
+}
 
+
+/* The last send of a request, with what it used. */
+
+static void
+ngx_http_llm_settle_send(ngx_http_llm_ctx_t *ctx, llm_class_t class)
+{
+    llm_need_t                used;
+    ngx_uint_t                changed;
+    ngx_http_llm_send_t      *send;
+    ngx_http_llm_provider_t  *provider;
+
+    send = ctx->send;
     provider = send->target->provider;
     send->outcome.class = class;
 

@@ -105,7 +105,8 @@ ngx_http_llm_length(ngx_http_llm_ctx_t *ctx)
     f = &ctx->send->frame;
 
     if (ctx->send->answer == NGX_HTTP_LLM_ANSWER_EVENTS) {
-        whole = !ctx->events->failed && llm_stream_complete(&ctx->events->state);
+        whole = !ctx->events->failed
+                && llm_stream_complete(&ctx->events->state);
 
         if (f->ended) {
             u->keepalive = !f->close;

@@ -14,6 +14,7 @@
 
 static void ngx_http_llm_lookup_done(ngx_http_llm_lookup_t *l);
 static void ngx_http_llm_upstream_run(ngx_http_llm_ctx_t *ctx);
+static ngx_int_t ngx_http_llm_upstream_make(ngx_http_llm_ctx_t *ctx);
 static void ngx_http_llm_upstream_conf(ngx_http_llm_ctx_t *ctx);
 static ngx_int_t ngx_http_llm_create_request(ngx_http_request_t *r);
 static ngx_int_t ngx_http_llm_reinit_request(ngx_http_request_t *r);

@@ -14,7 +14,7 @@ strict="-std=c11 -O2 -Wall -Wextra -Wconversion -Wshadow -Wmissing-prototypes
     -Wvla -Werror -Isrc/core -Isrc/dialect"
 function_lines=70
 complexity=30
-file_lines=600
+file_lines=700
 bad=0
 
 pure=$(find src/core src/dialect -name '*.[ch]' | sort)
