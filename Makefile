@@ -25,8 +25,8 @@ PROVE   = prove -j$(JOBS) -r -It/lib $(PROVE_OPTS)
 JOBS   ?= 2
 TESTS  ?= t build/unit
 
-.PHONY: module deps run stop test check unit units asan valgrind fuzz bench \
-        install clean help
+.PHONY: module deps run stop test check unit units asan valgrind other fuzz \
+        bench install clean help
 .DELETE_ON_ERROR:
 
 #: make            build build/ngx_http_llm_gateway_module.so (V=1: show it)
@@ -93,6 +93,13 @@ valgrind:
 	@$(TOOLS)/nginx.sh valgrind
 	$(TOOLS)/nginx.sh valgrind $(PROVE) \
 	    $(or $(filter-out t build/unit,$(TESTS)),$(shell cat t/tools/valgrind.list))
+
+#: make other      the suite on another nginx (NGINX_SOURCE=its source tree)
+other:
+	@$(TOOLS)/deps.sh test
+	@$(TOOLS)/sdk.sh
+	@$(TOOLS)/nginx.sh other
+	$(TOOLS)/nginx.sh other $(PROVE) $(or $(filter-out t build/unit,$(TESTS)),t)
 
 #: make fuzz       fuzz every parser, FUZZ_SECONDS=20 each
 fuzz:

@@ -7,9 +7,11 @@
 #
 # asan: ASan and UBSan.  valgrind: a debug build to run under valgrind.  In both
 # every pool allocation is a malloc, or overruns inside a pool would stay
-# unseen.  The source is Debian's own package (nginx-dev has headers only),
-# fetched with private package lists, so that the system's stay as they are;
-# NGINX_SOURCE=DIR takes an unpacked source tree instead.
+# unseen.  other: a plain build, for other versions of nginx.
+#
+# The source is Debian's own package (nginx-dev has headers only), fetched with
+# private package lists, so that the system's stay as they are; NGINX_SOURCE=DIR
+# takes an unpacked source tree instead.
 
 set -euo pipefail
 
@@ -34,8 +36,12 @@ valgrind)
     cc_opt="-g -O1 -fno-omit-frame-pointer -DNGX_DEBUG_PALLOC=1"
     ld_opt=
     ;;
+other)
+    cc_opt="-g -O2"
+    ld_opt=
+    ;;
 *)
-    echo "usage: $0 asan|valgrind [COMMAND ...]" >&2
+    echo "usage: $0 asan|valgrind|other [COMMAND ...]" >&2
     exit 2
     ;;
 esac
@@ -89,7 +95,7 @@ source_tree()
 
 build()
 {
-    local tree want keep=() f
+    local tree want configure keep=() f
 
     want="$cc_opt $ld_opt $(cat "$top/config"; cd "$top"
                     find src -name '*.[ch]' | LC_ALL=C sort)"
@@ -107,9 +113,11 @@ build()
     done
 
     cd "$tree"
+    configure=./configure
+    [ -x "$configure" ] || configure=auto/configure
     if [ ! -f "$out/Makefile" ] || [ "$want" != "$(cat "$out/.want" 2>&1)" ]
     then
-        ./configure "${keep[@]}" --with-poll_module --prefix="$out/prefix" \
+        "$configure" "${keep[@]}" --with-poll_module --prefix="$out/prefix" \
             --builddir="$out" --with-cc-opt="$cc_opt" \
             --with-ld-opt="$ld_opt" --add-dynamic-module="$top" \
             > "$out/configure.log" 2>&1 \
