@@ -5,7 +5,7 @@
  * request.c             reads the body and finds the route
  * attempt.c, wait.c     picks target and key, waits, retries, gives up
  * compose.c, _body.c    the bytes of one attempt's request
- * upstream.c            one attempt on a fresh ngx_http_upstream_t
+ * upstream.c, park.c    one attempt on a fresh ngx_http_upstream_t
  * head.c, frame.c       an answer's head and the framing of its body
  * answer.c, events.c    the answer up to the commit, and its events
  * stream.c              what goes through after the commit, and its end
@@ -93,6 +93,7 @@ typedef struct {
     ngx_http_llm_ticket_t        ticket;
     ngx_http_llm_addrs_t         addrs;
     ngx_http_llm_lookup_t        lookup;
+    ngx_chain_t                 *chain;     /* of the request */
     ngx_uint_t                   gets;      /* calls of peer.get */
     ngx_http_llm_answer_e        answer;
     ngx_http_llm_frame_t         frame;
@@ -243,6 +244,12 @@ uint64_t ngx_http_llm_overhead(ngx_http_llm_ctx_t *ctx);
  * tears it down, from posted events and timers only. */
 void ngx_http_llm_upstream_start(ngx_http_llm_ctx_t *ctx);
 void ngx_http_llm_upstream_leave(ngx_http_llm_ctx_t *ctx);
+
+/* park.c: peer.init of an attempt's upstream; unpark is harmless without park,
+ * and due before nginx closes what the upstream is connected to. */
+ngx_int_t ngx_http_llm_init_peer(ngx_http_request_t *r,
+    ngx_http_upstream_srv_conf_t *us);
+void ngx_http_llm_unpark(ngx_http_llm_ctx_t *ctx);
 
 /* compose.c, compose_body.c: the bytes of an attempt's request; the model's
  * name at a target. */
