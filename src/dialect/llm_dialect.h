@@ -26,6 +26,8 @@ typedef struct {
     llm_str_t    finish_reason;         /* raw text without quotes, or empty */
     llm_str_t    model;                 /* raw text without quotes, or empty */
     llm_str_t    message;               /* of an error: points into `mem` */
+    unsigned     brief:1;               /* in: content and finish_reason are not
+                                           wanted, which is cheaper */
 } llm_answer_t;
 
 /* A refusal's body and status. */

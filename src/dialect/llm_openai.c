@@ -301,12 +301,48 @@ llm_answer_choice(llm_str_t choice, llm_buf_t *mem, llm_answer_t *out)
 }
 
 
+/* Whether a choice may hide an error: as a member, or as its finish reason. */
+static int
+llm_answer_suspect(llm_str_t choices)
+{
+    const unsigned char  *p, *end;
+
+    p = choices.data;
+    end = p + choices.len;
+
+    while (end - p >= 7) {
+        p = memchr(p, '"', (size_t) (end - p) - 6);
+
+        if (p == NULL) {
+            return 0;
+        }
+
+        if (memcmp(p, "\"error\"", 7) == 0) {
+            return 1;
+        }
+
+        p++;
+    }
+
+    return 0;
+}
+
+
 static void
 llm_answer_choices(const llm_json_want_t *choices, llm_buf_t *mem,
     llm_answer_t *out)
 {
     llm_json_iter_t    it;
     llm_json_member_t  m;
+
+    /* "[{}]" is the shortest list with a choice in it */
+
+    if (out->brief && choices->kind == LLM_JSON_ARRAY
+        && choices->value.len >= 4 && choices->value.data[1] == '{'
+        && !llm_answer_suspect(choices->value))
+    {
+        return;
+    }
 
     if (choices->kind != LLM_JSON_ARRAY
         || llm_json_begin(&it, choices->value) != LLM_OK
@@ -403,6 +439,7 @@ void
 llm_openai_answer(llm_endpoint_t ep, llm_str_t body, llm_buf_t *mem,
     llm_answer_t *out)
 {
+    unsigned            brief;
     llm_openai_error_t  e;
     llm_json_want_t     want[LLM_A_COUNT] = {
         [LLM_A_CHOICES] = { .name = LLM_STR("choices") },
@@ -415,7 +452,9 @@ llm_openai_answer(llm_endpoint_t ep, llm_str_t body, llm_buf_t *mem,
         [LLM_A_X_GROQ] = { .name = LLM_STR("x_groq") }
     };
 
+    brief = out->brief;
     memset(out, 0, sizeof(llm_answer_t));
+    out->brief = brief & 1;
     llm_usage_init(&out->usage);
 
     if (llm_openai_pick(body, want, LLM_A_COUNT) != LLM_OK) {

@@ -473,7 +473,7 @@ ngx_http_llm_answer_classify(ngx_http_llm_ctx_t *ctx)
     }
 
     ngx_memzero(&answer, sizeof(llm_answer_t));
-    llm_usage_init(&answer.usage);
+    answer.brief = !ctx->analyze;
 
     dialect->answer(ctx->endpoint, body, &mem, &answer);
 

@@ -20,11 +20,23 @@ static llm_answer_t
 answer(llm_endpoint_t ep, llm_str_t body)
 {
     llm_buf_t     mem;
-    llm_answer_t  a;
+    llm_answer_t  a, brief;
+
+    llm_buf_init(&mem, memory, sizeof(memory));
+    memset(&brief, 0xaa, sizeof(brief));
+    brief.brief = 1;
+    openai->answer(ep, body, &mem, &brief);
 
     llm_buf_init(&mem, memory, sizeof(memory));
     memset(&a, 0xaa, sizeof(a));
+    a.brief = 0;
     openai->answer(ep, body, &mem, &a);
+
+    if (a.class != brief.class
+        || memcmp(&a.usage, &brief.usage, sizeof(a.usage)) != 0)
+    {
+        ok(0, "a brief look sees the same");
+    }
 
     return a;
 }
