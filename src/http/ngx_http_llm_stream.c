@@ -12,6 +12,8 @@
 
 
 static ngx_int_t ngx_http_llm_length(ngx_http_llm_ctx_t *ctx);
+static llm_class_t ngx_http_llm_raw_class(ngx_http_llm_ctx_t *ctx);
+static void ngx_http_llm_last_event(ngx_http_llm_ctx_t *ctx);
 static void ngx_http_llm_send_own(ngx_http_llm_ctx_t *ctx, llm_str_t text);
 static void ngx_http_llm_send_error_event(ngx_http_llm_ctx_t *ctx,
     llm_class_t class);
@@ -51,6 +53,7 @@ ngx_http_llm_input_filter(void *data, ssize_t bytes)
     ngx_http_llm_ctx_t *ctx = data;
 
     ngx_buf_t               b;
+    ngx_int_t               rc;
     ngx_chain_t           **ll;
     ngx_http_upstream_t    *u;
     ngx_http_llm_events_t  *e;
@@ -72,9 +75,7 @@ ngx_http_llm_input_filter(void *data, ssize_t bytes)
     b.last = b.pos + bytes;
     u->buffer.last = b.last;
 
-    if (ngx_http_llm_frame(ctx, &b) == NGX_ERROR) {
-        return NGX_ERROR;
-    }
+    rc = ngx_http_llm_frame(ctx, &b);
 
     if (e->out) {
 
@@ -85,7 +86,17 @@ ngx_http_llm_input_filter(void *data, ssize_t bytes)
         e->last = &e->out;
     }
 
-    return ngx_http_llm_length(ctx);
+    if (rc == NGX_ERROR || ngx_http_llm_length(ctx) == NGX_ERROR) {
+
+        /* nginx ends the request at once: what came before the cut goes first */
+
+        (void) ngx_http_output_filter(ctx->request, u->out_bufs);
+        u->out_bufs = NULL;
+
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
 }
 
 
@@ -165,9 +176,12 @@ ngx_http_llm_stream_end(ngx_http_llm_ctx_t *ctx, ngx_int_t rc)
     }
 
     if (ctx->send->answer != NGX_HTTP_LLM_ANSWER_EVENTS) {
-        ngx_http_llm_settle(ctx, rc == 0 ? LLM_CLASS_OK : LLM_CLASS_CUT);
+        ngx_http_llm_settle(ctx, rc == 0 ? ngx_http_llm_raw_class(ctx)
+                                         : LLM_CLASS_CUT);
         return;
     }
+
+    ngx_http_llm_last_event(ctx);
 
     whole = !e->failed && llm_stream_complete(&e->state);
 
@@ -197,6 +211,64 @@ ngx_http_llm_stream_end(ngx_http_llm_ctx_t *ctx, ngx_int_t rc)
     }
 
     ngx_http_llm_settle(ctx, class);
+}
+
+
+/* A refusal that passed through unread: breaker and keys hear of its status. */
+
+static llm_class_t
+ngx_http_llm_raw_class(ngx_http_llm_ctx_t *ctx)
+{
+    llm_buf_t             mem;
+    ngx_uint_t            status;
+    ngx_http_llm_send_t  *send;
+
+    send = ctx->send;
+    status = send->frame.status.code;
+
+    if (status < 400) {
+        return LLM_CLASS_OK;
+    }
+
+    llm_buf_init(&mem, send->scratch, sizeof(send->scratch));
+
+    send->target->provider->dialect->refusal(status, &send->hint, LLM_NOSTR,
+                                     ngx_http_llm_store_now(&ctx->lmcf->store),
+                                     &mem, &send->refusal);
+
+    send->outcome = send->refusal.outcome;
+
+    return send->outcome.class;
+}
+
+
+/* A body without length may end with the connection, in an event that lacks its
+ * blank line. */
+
+static void
+ngx_http_llm_last_event(ngx_http_llm_ctx_t *ctx)
+{
+    ngx_chain_t            *out;
+    ngx_connection_t       *c;
+    ngx_http_llm_frame_t   *f;
+    ngx_http_llm_events_t  *e;
+
+    e = ctx->events;
+    f = &ctx->send->frame;
+    c = ctx->request->upstream->peer.connection;
+
+    if (f->chunked || f->has_length || c == NULL || !c->read->eof
+        || c->read->error
+        || ngx_http_llm_event_tail(ctx) != NGX_OK || e->out == NULL)
+    {
+        return;
+    }
+
+    out = e->out;
+    e->out = NULL;
+    e->last = &e->out;
+
+    (void) ngx_http_output_filter(ctx->request, out);
 }
 
 
