@@ -219,6 +219,7 @@ ngx_http_llm_stream_end(ngx_http_llm_ctx_t *ctx, ngx_int_t rc)
 static llm_class_t
 ngx_http_llm_raw_class(ngx_http_llm_ctx_t *ctx)
 {
+    u_char                message[64];
     llm_buf_t             mem;
     ngx_uint_t            status;
     ngx_http_llm_send_t  *send;
@@ -230,13 +231,14 @@ ngx_http_llm_raw_class(ngx_http_llm_ctx_t *ctx)
         return LLM_CLASS_OK;
     }
 
-    llm_buf_init(&mem, send->scratch, sizeof(send->scratch));
+    llm_buf_init(&mem, message, sizeof(message));
 
     send->target->provider->dialect->refusal(status, &send->hint, LLM_NOSTR,
                                      ngx_http_llm_store_now(&ctx->lmcf->store),
                                      &mem, &send->refusal);
 
     send->outcome = send->refusal.outcome;
+    send->refusal.message = LLM_NOSTR;
 
     return send->outcome.class;
 }

@@ -57,6 +57,22 @@ for my $done (0, 1) {
     }
 }
 
+# a body without length whose last event lacks its blank line
+my $open = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";
+my $begin = qq({"choices":[{"index":0,"delta":{"content":"one "},"finish_reason":null}]});
+for my $eol ('', "\n") {
+    $up->reset;
+    $up->on('/*' => [ [ raw => "${open}data: $begin\n\n" ], [ pause => 30 ], [ raw => "data: $last$eol" ], [ 'fin' ] ]);
+    my $r = chat($gw, 'm', stream => $true);
+    is(Test::LLM::Sse::text(Test::LLM::Sse::events($r)), 'one x', 'the last event counts without its blank line');
+    ok($r->complete && Test::LLM::Sse::done(Test::LLM::Sse::events($r)), '... and the stream is complete');
+}
+$up->reset;
+$up->on('/*' => [ [ raw => "${open}data: $begin\n\n" ], [ pause => 30 ], [ raw => 'data: ' . substr $last, 0, 40 ], [ 'fin' ] ]);
+my $cut = chat($gw, 'm', stream => $true);
+is(Test::LLM::Sse::text(Test::LLM::Sse::events($cut)), 'one ', 'half an event does not');
+ok(Test::LLM::Sse::error(Test::LLM::Sse::events($cut)), '... but cuts the stream');
+
 # the deadline, in each state
 $up->reset;
 $up->on('/*' => [ [ 'hang' ] ]);
