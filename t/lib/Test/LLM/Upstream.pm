@@ -18,6 +18,7 @@ package Test::LLM::Upstream;
 #   body TEXT           json TEXT         body-file FILE     whole answers
 #   http-file FILE      a raw answer from a fixture (.http)
 #   sse-file FILE       begin    chunk TEXT    event JSON    end
+#   ended               the raw bytes sent were the end of the chunks
 #   send TEXT           send-hex HEX      send-file FILE     raw bytes
 #   chunk-raw TEXT      raw bytes behind the head of a chunked answer
 #   slice N [MS]        from here on in pieces of N bytes, MS apart
@@ -586,6 +587,7 @@ sub do_chunk { my ($s, $c, $arg) = @_; $s->chunk($c, _unescape($arg)) }
 sub do_bytes { my ($s, $c, $arg) = @_; $s->chunk($c, $arg) }
 sub do_event { my ($s, $c, $arg) = @_; $s->chunk($c, 'data: ' . fill($c, $arg) . "\n\n") }
 sub do_chunk_raw { my ($s, $c, $arg) = @_; $s->do_begin($c); $s->put($c, _unescape($arg)) }
+sub do_ended { $_[1]{chunking} = 0 }            # raw bytes were the end
 sub do_end { my ($s, $c) = @_; $s->put($c, "0\r\n\r\n"); $c->{chunking} = 0 }
 
 # the slices of a sliced file are chunks of their own, as a provider sends them
