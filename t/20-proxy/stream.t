@@ -37,6 +37,7 @@ sub texts { Test::LLM::Sse::text(Test::LLM::Sse::events(ref $_[0] ? $_[0] : fixt
 
 # ---- events arrive as they are sent ---------------------------------------------
 
+stream(ok_stream([ 'warm' ]));           # valgrind translates code at its first use
 my $r = stream(ok_stream([ 'One', [ pause => 250 ], ' two', [ pause => 250 ], ' three' ]));
 my @e = Test::LLM::Sse::events($r);
 is($r->status, 200, 'streamed');
