@@ -27,6 +27,11 @@ ngx_http_llm_compose_body(ngx_http_llm_ctx_t *ctx,
 
     if (ctx->analyze) {
 
+        if (ctx->prompt.data) {
+            /* of the attempt before, whose upstream is gone */
+            (void) ngx_pfree(ctx->request->pool, ctx->prompt.data);
+        }
+
         if (ngx_http_llm_analyze_body(ctx, &text) != NGX_OK) {
             return NGX_ERROR;
         }

@@ -114,12 +114,13 @@ ngx_http_llm_parse_headers(ngx_http_llm_ctx_t *ctx)
 
         if (rc == NGX_OK) {
 
-            /* lowcase_header is cut at its own size; our names are shorter */
+            /* lowcase_header is cut at its own size; our names are shorter,
+             * and an odd name leaves bytes of another one in it */
 
             name.len = r->header_name_end - r->header_name_start;
             name.data = r->lowcase_header;
 
-            if (name.len > NGX_HTTP_LC_HEADER_LEN) {
+            if (name.len > NGX_HTTP_LC_HEADER_LEN || r->invalid_header) {
                 continue;
             }
 

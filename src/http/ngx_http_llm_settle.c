@@ -139,6 +139,9 @@ ngx_http_llm_settle(ngx_http_llm_ctx_t *ctx, llm_class_t class)
         ngx_delete_posted_event(&ctx->end);
     }
 
+    /* who waits behind must not wait for the client to take its answer */
+    ngx_http_llm_store_leave_queue(&ctx->lmcf->store, &ctx->waiter);
+
     send = ctx->send;
 
     if (ctx->committed) {

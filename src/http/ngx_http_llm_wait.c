@@ -16,6 +16,7 @@
 
 static void ngx_http_llm_timer_handler(ngx_event_t *ev);
 static void ngx_http_llm_time_is_up(ngx_http_llm_ctx_t *ctx);
+static void ngx_http_llm_past_deadline(ngx_http_llm_ctx_t *ctx);
 static void ngx_http_llm_cut_stream(ngx_http_llm_ctx_t *ctx);
 static void ngx_http_llm_end_handler(ngx_event_t *ev);
 static void ngx_http_llm_wake_handler(ngx_event_t *ev);
@@ -127,25 +128,7 @@ ngx_http_llm_time_is_up(ngx_http_llm_ctx_t *ctx)
     }
 
     if (ctx->until_deadline) {
-        ctx->deadline_hit = 1;
-
-        if (ctx->state == NGX_HTTP_LLM_SENDING
-            || ctx->state == NGX_HTTP_LLM_RESOLVING)
-        {
-            ngx_http_llm_peer_lookup_cancel(&send->lookup);
-            ngx_http_llm_upstream_leave(ctx);
-
-            send->outcome.class = LLM_CLASS_TIMEOUT_TOTAL;
-            ngx_http_llm_log_send(ctx, send->outcome.class, 0);
-            ngx_http_llm_report(ctx);
-            ctx->class = send->outcome.class;
-
-        } else if (ctx->class == LLM_CLASS_OK) {
-            ctx->class = LLM_CLASS_BUSY;
-        }
-
-        ctx->code = LLM_CODE_GATEWAY_DEADLINE;
-        ngx_http_llm_give_up(ctx);
+        ngx_http_llm_past_deadline(ctx);
         return;
     }
 
@@ -172,6 +155,48 @@ ngx_http_llm_time_is_up(ngx_http_llm_ctx_t *ctx)
     default:
         return;
     }
+}
+
+
+/*
+ * The client's own time is up.  A provider that had less than half of it to
+ * itself has proved nothing, whatever the rest went to.
+ */
+
+static void
+ngx_http_llm_past_deadline(ngx_http_llm_ctx_t *ctx)
+{
+    ngx_msec_t            had;
+    ngx_http_llm_send_t  *send;
+
+    send = ctx->send;
+    ctx->deadline_hit = 1;
+
+    if (ctx->state == NGX_HTTP_LLM_SENDING
+        || ctx->state == NGX_HTTP_LLM_RESOLVING)
+    {
+        ngx_http_llm_peer_lookup_cancel(&send->lookup);
+        ngx_http_llm_upstream_leave(ctx);
+
+        send->outcome.class = LLM_CLASS_TIMEOUT_TOTAL;
+        ngx_http_llm_log_send(ctx, send->outcome.class, 0);
+
+        had = ngx_current_msec - send->started;
+
+        if (2 * had >= (ngx_msec_t) ctx->llcf->retry.deadline) {
+            ngx_http_llm_report(ctx);
+        } else {
+            ngx_http_llm_store_settle(&ctx->lmcf->store, &send->ticket, NULL);
+        }
+
+        ctx->class = send->outcome.class;
+
+    } else if (ctx->class == LLM_CLASS_OK) {
+        ctx->class = LLM_CLASS_BUSY;
+    }
+
+    ctx->code = LLM_CODE_GATEWAY_DEADLINE;
+    ngx_http_llm_give_up(ctx);
 }
 
 
