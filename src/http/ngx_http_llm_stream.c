@@ -88,7 +88,7 @@ ngx_http_llm_input_filter(void *data, ssize_t bytes)
 
     if (rc == NGX_ERROR || ngx_http_llm_length(ctx) == NGX_ERROR) {
 
-        /* nginx ends the request at once: what came before the cut goes first */
+        /* nginx ends the request at once: what came before it goes first */
 
         (void) ngx_http_output_filter(ctx->request, u->out_bufs);
         u->out_bufs = NULL;
