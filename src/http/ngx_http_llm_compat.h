@@ -52,4 +52,12 @@
 #define NGX_HTTP_LLM_SSL_PROTOCOLS  (NGX_SSL_TLSv1_2|NGX_SSL_TLSv1_3)
 #endif
 
+/* Whether the client's request is a stream of HTTP/2. */
+#if (NGX_HTTP_V2)
+#define ngx_http_llm_is_http2(r)  ((r)->stream != NULL)
+#else
+#define ngx_http_llm_is_http2(r)  0
+#endif
+
+
 #endif /* _NGX_HTTP_LLM_COMPAT_H_INCLUDED_ */

@@ -14,7 +14,8 @@
 static ngx_int_t ngx_http_llm_length(ngx_http_llm_ctx_t *ctx);
 static llm_class_t ngx_http_llm_raw_class(ngx_http_llm_ctx_t *ctx);
 static void ngx_http_llm_last_event(ngx_http_llm_ctx_t *ctx);
-static void ngx_http_llm_send_own(ngx_http_llm_ctx_t *ctx, llm_str_t text);
+static void ngx_http_llm_send_own(ngx_http_llm_ctx_t *ctx, llm_str_t text,
+    ngx_uint_t last);
 static void ngx_http_llm_send_error_event(ngx_http_llm_ctx_t *ctx,
     llm_class_t class);
 
@@ -188,7 +189,7 @@ ngx_http_llm_stream_end(ngx_http_llm_ctx_t *ctx, ngx_int_t rc)
     if (whole) {
 
         if (e->state.needs_done && !e->state.done) {
-            ngx_http_llm_send_own(ctx, LLM_STR("data: [DONE]\n\n"));
+            ngx_http_llm_send_own(ctx, LLM_STR("data: [DONE]\n\n"), 0);
         }
 
         if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
@@ -275,7 +276,8 @@ ngx_http_llm_last_event(ngx_http_llm_ctx_t *ctx)
 
 
 static void
-ngx_http_llm_send_own(ngx_http_llm_ctx_t *ctx, llm_str_t text)
+ngx_http_llm_send_own(ngx_http_llm_ctx_t *ctx, llm_str_t text,
+    ngx_uint_t last)
 {
     ngx_buf_t    *b;
     ngx_chain_t   out;
@@ -287,6 +289,7 @@ ngx_http_llm_send_own(ngx_http_llm_ctx_t *ctx, llm_str_t text)
 
     b->last = ngx_cpymem(b->last, text.data, text.len);
     b->flush = 1;
+    b->last_buf = last;
 
     out.buf = b;
     out.next = NULL;
@@ -295,7 +298,12 @@ ngx_http_llm_send_own(ngx_http_llm_ctx_t *ctx, llm_str_t text)
 }
 
 
-/* The in-band sign of a cut answer; only whole events went before it. */
+/*
+ * The in-band sign of a cut answer; only whole events went before it.  Over
+ * HTTP/1 the missing end of the body is a second sign.  Over HTTP/2 that would
+ * be RST_STREAM, on which clients drop what they have not read, the event
+ * included: there it ends the stream.
+ */
 
 static void
 ngx_http_llm_send_error_event(ngx_http_llm_ctx_t *ctx, llm_class_t class)
@@ -312,6 +320,7 @@ ngx_http_llm_send_error_event(ngx_http_llm_ctx_t *ctx, llm_class_t class)
     llm_buf_str(&b, LLM_STR("\n\n"));
 
     if (!b.full) {
-        ngx_http_llm_send_own(ctx, llm_buf_view(&b));
+        ngx_http_llm_send_own(ctx, llm_buf_view(&b),
+                              ngx_http_llm_is_http2(ctx->request));
     }
 }

@@ -3,6 +3,9 @@
 
 'use strict';
 
+// Node 18 has it, but not where the SDKs look for it
+globalThis.File ??= require('buffer').File;
+
 const { createRequire } = require('module');
 const path = require('path');
 
