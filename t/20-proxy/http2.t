@@ -56,7 +56,7 @@ sub slurp {
     return readline($fh) // '';
 }
 
-sub curl { return ($curl, '-sS', '--http2-prior-knowledge', '--max-time', 30 * $Test::LLM::Gateway::SLOW, @_) }
+sub curl { return ($curl, '-s', '--http2-prior-knowledge', '--max-time', 30 * $Test::LLM::Gateway::SLOW, @_) }
 
 # (status, protocol, head, body, exit code)
 sub ask {
