@@ -5,10 +5,10 @@ use Test::LLM;
 
 use File::Temp ();
 
-my ($curl, $h2load, $nghttp) = map {
+my ($curl, $h2load) = map {
     my $name = $_;
     (grep { -x } map { "$_/$name" } split /:/, $ENV{PATH})[0];
-} qw(curl h2load nghttp);
+} qw(curl h2load);
 if (!$curl || `$curl --version` !~ /\bHTTP2\b/) {
     plan(skip_all => 'no curl that speaks HTTP/2');
 }
@@ -139,13 +139,6 @@ $r = post("/a$path", chat_body('m', stream => $true), '-N');
 like($r->{body}, qr/one/, 'a stream cut by the provider: its beginning');
 unlike($r->{body}, qr/\[DONE\]/, '... no [DONE]');
 like($r->{body}, qr/^data: \{"error":.*"provider_cut"/m, '... an error event, which a reset would swallow');
-SKIP: {
-    # curl drops what came right before a reset
-    skip('no nghttp', 1) unless $nghttp;
-    my $body = file('request', chat_body('m', stream => $true));
-    my $text = `$nghttp -d $body -H 'content-type: application/json' $url/a$path 2>&1`;
-    like($text, qr/one.*"error".*provider_cut/s, '... after an error event');
-}
 
 # an answer cut after the head must not look whole
 $up->reset;
