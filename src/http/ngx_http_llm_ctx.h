@@ -101,7 +101,6 @@ typedef struct {
     llm_outcome_t                outcome;
     llm_refusal_t                refusal;
     ngx_str_t                    content_type;
-    ngx_str_t                    request_id;    /* the provider's own */
     ngx_msec_t                   started;
     ngx_msec_t                   status_at;     /* status line seen */
     ngx_buf_t                   *error;         /* of a refusal */

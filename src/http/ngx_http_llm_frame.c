@@ -157,12 +157,21 @@ ngx_http_llm_body(ngx_http_llm_ctx_t *ctx, u_char *p, size_t n)
 static ngx_int_t
 ngx_http_llm_drain(ngx_http_llm_ctx_t *ctx, u_char *p, size_t n)
 {
-    ngx_buf_t  *b;
+    size_t                 size;
+    ngx_buf_t             *b;
+    ngx_http_llm_frame_t  *f;
 
     b = ctx->send->error;
+    f = &ctx->send->frame;
 
     if (b == NULL) {
-        b = ngx_create_temp_buf(ctx->request->pool, NGX_HTTP_LLM_ERROR_BODY);
+        size = NGX_HTTP_LLM_ERROR_BODY;
+
+        if (f->has_length && f->rest < (off_t) size) {
+            size = (size_t) f->rest;
+        }
+
+        b = ngx_create_temp_buf(ctx->request->pool, size);
         if (b == NULL) {
             return NGX_ERROR;
         }

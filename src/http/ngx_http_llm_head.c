@@ -235,16 +235,10 @@ ngx_http_llm_header(ngx_http_llm_ctx_t *ctx, llm_str_t name, ngx_str_t *value)
     ngx_http_llm_send_t  *send;
 
     send = ctx->send;
-    copy = NULL;
 
     if (llm_str_eq(name, LLM_STR("content-type"))) {
         copy = &send->content_type;
 
-    } else if (llm_str_eq(name, LLM_STR("x-request-id"))) {
-        copy = &send->request_id;
-    }
-
-    if (copy) {
         copy->len = ngx_min(value->len, 256);
         copy->data = ngx_pnalloc(ctx->request->pool, copy->len);
 
@@ -256,8 +250,10 @@ ngx_http_llm_header(ngx_http_llm_ctx_t *ctx, llm_str_t name, ngx_str_t *value)
         return NGX_OK;
     }
 
-    llm_hint_header(&send->hint, name, ngx_http_llm_view(value),
-                    ngx_http_llm_store_now(&ctx->lmcf->store));
+    if (send->frame.status.code >= NGX_HTTP_SPECIAL_RESPONSE) {
+        llm_hint_header(&send->hint, name, ngx_http_llm_view(value),
+                        ngx_http_llm_store_now(&ctx->lmcf->store));
+    }
 
     return NGX_OK;
 }
