@@ -30,6 +30,14 @@ ngx_http_llm_attempt_start(ngx_http_llm_ctx_t *ctx)
         return;
     }
 
+    if (ngx_http_llm_left(ctx) == 0) {
+        /* the body took all the time there was: nobody is asked */
+        ctx->deadline_hit = 1;
+        ctx->code = LLM_CODE_GATEWAY_DEADLINE;
+        ngx_http_llm_give_up(ctx);
+        return;
+    }
+
     while (ctx->skipped & ((uint64_t) 1 << ctx->current)) {
         ctx->current++;
     }

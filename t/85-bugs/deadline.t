@@ -36,7 +36,8 @@ for (1 .. 4) {
     is($c->status, 504, 'a body that came after the deadline');
     is($c->header('x-llm-error'), 'gateway_deadline', '... is late');
 }
-is(chat($gw, 'm')->status, 200, 'the breaker has not opened for it');
+is($up->count('/*'), 0, 'the provider was not asked');
+is(chat($gw, 'm')->status, 200, '... and its breaker has not opened');
 
 # ---- in the queue ------------------------------------------------------------------------
 
