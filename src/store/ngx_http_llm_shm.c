@@ -4,7 +4,8 @@
  *
  * The master makes nodes for the new configuration while workers of the old
  * one still use theirs.  So a node is freed only when no living worker, and
- * not the configuration in force, is old enough to have seen it.
+ * not the configuration in force, is old enough to have seen it.  Or too old:
+ * what a configuration made that never came into force is nobody's.
  */
 
 #include <ngx_config.h>
@@ -23,12 +24,17 @@ static void ngx_http_llm_shm_sweep(ngx_http_llm_store_t *store,
     ngx_http_llm_store_t *old);
 static uint64_t ngx_http_llm_shm_oldest_locked(ngx_http_llm_root_t *root,
     uint64_t generation);
+static ngx_uint_t ngx_http_llm_shm_is_over(const ngx_http_llm_node_t *node,
+    uint64_t floor, uint64_t force);
 static void ngx_http_llm_shm_free_pool_locked(ngx_slab_pool_t *shpool,
     ngx_http_llm_pool_node_t *pn);
 static ngx_int_t ngx_http_llm_shm_gate(ngx_http_llm_store_t *store,
     ngx_http_llm_store_gate_t *gate);
 static ngx_int_t ngx_http_llm_shm_pool(ngx_http_llm_store_t *store,
-    ngx_http_llm_store_pool_t *pool, ngx_pool_t *temp);
+    ngx_http_llm_store_pool_t *pool, ngx_http_llm_store_t *before,
+    ngx_pool_t *temp);
+static ngx_http_llm_pool_node_t *ngx_http_llm_shm_find_pool(
+    ngx_http_llm_store_t *store, uint64_t hash, ngx_http_llm_store_t *before);
 static ngx_http_llm_pool_node_t *ngx_http_llm_shm_make_pool(
     ngx_http_llm_store_t *store, ngx_http_llm_store_pool_t *pool);
 static uint32_t ngx_http_llm_shm_shape(const llm_group_conf_t *group);
@@ -82,7 +88,7 @@ ngx_http_llm_shm_init(ngx_shm_zone_t *zone, void *data)
     pool = store->pools.elts;
 
     for (i = 0; i < store->pools.nelts && rc == NGX_OK; i++) {
-        rc = ngx_http_llm_shm_pool(store, pool[i], temp);
+        rc = ngx_http_llm_shm_pool(store, pool[i], old, temp);
     }
 
     if (rc == NGX_OK && fresh && store->state) {
@@ -163,14 +169,11 @@ ngx_http_llm_shm_sweep(ngx_http_llm_store_t *store, ngx_http_llm_store_t *old)
 
     ngx_http_llm_store_lock(store);
 
-    floor = ngx_http_llm_shm_oldest_locked(root, old->generation);
+    floor = root->crowded
+            ? root->floor
+            : ngx_http_llm_shm_oldest_locked(root, old->generation);
 
-    if (floor <= root->floor || root->crowded) {
-        ngx_http_llm_store_unlock(store);
-        return;
-    }
-
-    root->floor = floor;
+    root->floor = ngx_max(floor, root->floor);
 
     for (q = ngx_queue_head(&root->gates);
          q != ngx_queue_sentinel(&root->gates);
@@ -179,7 +182,7 @@ ngx_http_llm_shm_sweep(ngx_http_llm_store_t *store, ngx_http_llm_store_t *old)
         next = ngx_queue_next(q);
         node = ngx_queue_data(q, ngx_http_llm_node_t, queue);
 
-        if (node->used < floor) {
+        if (ngx_http_llm_shm_is_over(node, floor, old->generation)) {
             ngx_queue_remove(q);
             ngx_slab_free_locked(store->shpool, node);
         }
@@ -192,7 +195,7 @@ ngx_http_llm_shm_sweep(ngx_http_llm_store_t *store, ngx_http_llm_store_t *old)
         next = ngx_queue_next(q);
         node = ngx_queue_data(q, ngx_http_llm_node_t, queue);
 
-        if (node->used < floor) {
+        if (ngx_http_llm_shm_is_over(node, floor, old->generation)) {
             ngx_queue_remove(q);
             ngx_http_llm_shm_free_pool_locked(store->shpool,
                                        (ngx_http_llm_pool_node_t *) node);
@@ -200,6 +203,14 @@ ngx_http_llm_shm_sweep(ngx_http_llm_store_t *store, ngx_http_llm_store_t *old)
     }
 
     ngx_http_llm_store_unlock(store);
+}
+
+
+static ngx_uint_t
+ngx_http_llm_shm_is_over(const ngx_http_llm_node_t *node, uint64_t floor,
+    uint64_t force)
+{
+    return node->used < floor || node->made > force;
 }
 
 
@@ -278,6 +289,7 @@ ngx_http_llm_shm_gate(ngx_http_llm_store_t *store,
     }
 
     gn->node.hash = hash;
+    gn->node.made = store->generation;
     gn->node.used = store->generation;
     gate->node = gn;
 
@@ -290,34 +302,21 @@ ngx_http_llm_shm_gate(ngx_http_llm_store_t *store,
 
 
 /* The same lists of keys and groups: the same node.  Another list begins with
- * what the newest node of that pool knows. */
+ * what the pool knew before. */
 
 static ngx_int_t
 ngx_http_llm_shm_pool(ngx_http_llm_store_t *store,
-    ngx_http_llm_store_pool_t *pool, ngx_pool_t *temp)
+    ngx_http_llm_store_pool_t *pool, ngx_http_llm_store_t *before,
+    ngx_pool_t *temp)
 {
     uint64_t                   hash, digest;
-    ngx_queue_t               *q;
     ngx_http_llm_root_t       *root;
     ngx_http_llm_pool_node_t  *pn, *old;
 
     root = store->root;
     hash = llm_fnv64(ngx_http_llm_str(&pool->name), 0);
     digest = ngx_http_llm_shm_digest(pool);
-    old = NULL;
-
-    for (q = ngx_queue_head(&root->pools);
-         q != ngx_queue_sentinel(&root->pools);
-         q = ngx_queue_next(q))
-    {
-        pn = ngx_queue_data(q, ngx_http_llm_pool_node_t, node.queue);
-
-        if (pn->node.hash == hash
-            && (old == NULL || pn->node.used >= old->node.used))
-        {
-            old = pn;
-        }
-    }
+    old = ngx_http_llm_shm_find_pool(store, hash, before);
 
     if (old && old->digest == digest && old->key_n == pool->conf.key_n
         && old->group_n == pool->conf.group_n)
@@ -333,6 +332,7 @@ ngx_http_llm_shm_pool(ngx_http_llm_store_t *store,
     }
 
     pn->node.hash = hash;
+    pn->node.made = store->generation;
     pn->node.used = store->generation;
     pn->digest = digest;
     pool->node = pn;
@@ -342,6 +342,51 @@ ngx_http_llm_shm_pool(ngx_http_llm_store_t *store,
     ngx_http_llm_store_unlock(store);
 
     return old ? ngx_http_llm_inherit(store, pool, old, temp) : NGX_OK;
+}
+
+
+/*
+ * The node that the configuration in force works with: others of that name may
+ * be newer, but their configuration failed, or older, and less is known there.
+ */
+
+static ngx_http_llm_pool_node_t *
+ngx_http_llm_shm_find_pool(ngx_http_llm_store_t *store, uint64_t hash,
+    ngx_http_llm_store_t *before)
+{
+    ngx_uint_t                   i;
+    ngx_queue_t                 *q;
+    ngx_http_llm_root_t         *root;
+    ngx_http_llm_pool_node_t    *pn, *newest;
+    ngx_http_llm_store_pool_t  **pool;
+
+    if (before) {
+        pool = before->pools.elts;
+
+        for (i = 0; i < before->pools.nelts; i++) {
+            if (pool[i]->node->node.hash == hash) {
+                return pool[i]->node;
+            }
+        }
+    }
+
+    root = store->root;
+    newest = NULL;
+
+    for (q = ngx_queue_head(&root->pools);
+         q != ngx_queue_sentinel(&root->pools);
+         q = ngx_queue_next(q))
+    {
+        pn = ngx_queue_data(q, ngx_http_llm_pool_node_t, node.queue);
+
+        if (pn->node.hash == hash
+            && (newest == NULL || pn->node.used >= newest->node.used))
+        {
+            newest = pn;
+        }
+    }
+
+    return newest;
 }
 
 

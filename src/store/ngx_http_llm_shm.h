@@ -18,7 +18,7 @@
 
 
 #define NGX_HTTP_LLM_SHM_MAGIC   0x6c6c6d67
-#define NGX_HTTP_LLM_SHM_LAYOUT  1
+#define NGX_HTTP_LLM_SHM_LAYOUT  2
 
 #define NGX_HTTP_LLM_ROWS        128        /* workers, old ones included */
 #define NGX_HTTP_LLM_LANES       64         /* models of a pool with memory of
@@ -37,6 +37,7 @@ typedef struct {
 typedef struct {
     ngx_queue_t                 queue;
     uint64_t                    hash;       /* of the name */
+    uint64_t                    made;       /* the generation that made it */
     uint64_t                    used;       /* newest generation that has it */
 } ngx_http_llm_node_t;
 

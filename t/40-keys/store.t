@@ -90,4 +90,25 @@ is((grep { $_->status == 200 } @c), 2, 'its requests end well');
 ok(wait_for(sub { !kill 0, keys %old }, 5), '... and it with them');
 like($gw->get('/health')->body, qr/"inflight": *0/, '... nothing is counted any more');
 
+# ---- a configuration that is read, but never comes into force ------------------------------
+
+$gw = gateway('4m', 'key env:Ka_KEY; key env:Kb_KEY;');
+my $good = $gw->{conf};
+my $failed = sub {
+    my ($pool) = @_;
+    ok(!$gw->reload(conf('4m', $pool) =~ s/server \{/server { listen 127.0.0.1:%%UP%%; /r), 'a reload fails: its port is taken');
+    $gw->expect_log(qr/bind\(\) to \S+ failed|still could not bind/);
+    ok(wait_for(sub { $gw->log =~ /still could not bind/ }, 10), '... nginx gives up');
+};
+$failed->('key env:Kc_KEY; key env:Ka_KEY; key env:Kb_KEY;');
+bad(a => $short);
+chat($gw, 'm') for 1 .. 2;
+is(order(), 'abb', 'a key rests after that');
+ok($gw->reload($good), 'a reload works');
+chat($gw, 'm') for 1 .. 2;
+is(order(), 'abbbb', '... and remembers what was learned in between');
+ok($gw->reload(conf('4m', 'key env:Ka_KEY; key env:Kc_KEY;')), 'another list');
+chat($gw, 'm') for 1 .. 2;
+is(order(), 'abbbbcc', '... as well');
+
 finish();
