@@ -35,7 +35,9 @@ llm_breaker_clear(llm_breaker_t *b)
 }
 
 
-/* Forgets the slots that are over.  A clock that went back changes nothing. */
+/* Forgets the slots that are over.  A clock that went back a little changes
+ * nothing; one that went back by more than a window, or a window of another
+ * length, which numbers its slots otherwise, starts anew. */
 static void
 llm_breaker_turn(const llm_breaker_conf_t *c, llm_breaker_t *b, llm_msec_t now)
 {
@@ -44,6 +46,13 @@ llm_breaker_turn(const llm_breaker_conf_t *c, llm_breaker_t *b, llm_msec_t now)
     slot = llm_breaker_slot(c, now);
 
     if (slot <= b->slot) {
+
+        if (b->slot - slot > LLM_BREAKER_SLOTS) {
+            memset(b->ok, 0, sizeof(b->ok));
+            memset(b->bad, 0, sizeof(b->bad));
+            b->slot = slot;
+        }
+
         return;
     }
 

@@ -281,13 +281,21 @@ llm_retry_plan(const llm_retry_conf_t *c, const llm_retry_in_t *in,
 }
 
 
-/* Forgets the slots that are over.  A clock that went back changes nothing. */
+/* Forgets the slots that are over.  A clock that went back a little changes
+ * nothing, one that went back by more than all slots starts anew. */
 static void
 llm_retry_turn(llm_retry_budget_t *b, uint64_t slot)
 {
     uint64_t  n;
 
     if (slot <= b->slot) {
+
+        if (b->slot - slot > LLM_BUDGET_SLOTS) {
+            memset(b->deposit, 0, sizeof(b->deposit));
+            memset(b->spent, 0, sizeof(b->spent));
+            b->slot = slot;
+        }
+
         return;
     }
 

@@ -231,6 +231,43 @@ test_force(void)
 }
 
 
+/* A reload may change the window under a breaker that lives on, and a clock may
+ * go back: outcomes of long ago must leave all the same. */
+static void
+test_renumbered(void)
+{
+    int                 i;
+    llm_breaker_t       b;
+    llm_breaker_conf_t  c;
+
+    memset(&b, 0, sizeof(b));
+    c = conf;
+    c.window = 60000;
+
+    (void) report(&b, 0, 0, NOW);
+
+    for (i = 0; i < 19; i++) {
+        (void) llm_breaker_report(&c, &b, i & 1, 0, HALF, NOW + 1000);
+    }
+
+    is_int(b.status, LLM_BREAKER_CLOSED, "10 of 19, window=60s after 30s");
+
+    is_int(llm_breaker_report(&c, &b, 0, 0, HALF, NOW + 120000), 0,
+           "a minute later they are over");
+    is_int(b.status, LLM_BREAKER_CLOSED, "it stays closed");
+
+    memset(&b, 0, sizeof(b));
+    (void) report(&b, 0, 0, NOW);
+
+    for (i = 0; i < 19; i++) {
+        (void) report(&b, i & 1, 0, NOW - 86400000);
+    }
+
+    is_int(report(&b, 0, 0, NOW - 86400000 + 60000), 0,
+           "a clock that went back a day: outcomes leave");
+}
+
+
 /* Whatever is reported: the invariants hold. */
 static void
 test_random(void)
@@ -280,6 +317,7 @@ main(void)
     test_probes();
     test_ramp();
     test_force();
+    test_renumbered();
     test_random();
 
     return tap_done();
