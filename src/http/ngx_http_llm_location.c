@@ -57,6 +57,10 @@ ngx_http_llm_pass(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
+    if (clcf->handler == ngx_http_llm_health_handler) {
+        return "is incompatible with \"llm_health\"";
+    }
+
     clcf->handler = ngx_http_llm_handler;
 
     if (clcf->name.len && clcf->name.data[clcf->name.len - 1] == '/') {

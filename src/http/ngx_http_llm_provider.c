@@ -9,6 +9,7 @@
 #include <ngx_http.h>
 
 #include "ngx_http_llm_provider.h"
+#include "ngx_http_llm_secret.h"
 
 
 #define NGX_HTTP_LLM_ODD_KEYS  8           /* warned of one by one */
@@ -175,6 +176,7 @@ static ngx_int_t
 ngx_http_llm_provider_end(ngx_conf_t *cf, ngx_http_llm_provider_block_t *pb)
 {
     char                     *err;
+    ngx_str_t                 shown;
     ngx_http_llm_provider_t  *p;
 
     p = pb->provider;
@@ -217,9 +219,13 @@ ngx_http_llm_provider_end(ngx_conf_t *cf, ngx_http_llm_provider_block_t *pb)
     if (ngx_http_llm_origin_parse(cf, &pb->base_url, &p->origin, &err)
         != NGX_OK)
     {
+        shown = ngx_http_llm_secret_url(&pb->base_url);
+
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid base_url \"%V\" in llm_provider \"%V\": %s",
-                           &pb->base_url, &p->name, err);
+                           "invalid base_url \"%V%s\" in llm_provider \"%V\": "
+                           "%s", &shown,
+                           shown.len < pb->base_url.len ? "..." : "",
+                           &p->name, err);
         return NGX_ERROR;
     }
 
@@ -367,6 +373,11 @@ ngx_http_llm_provider_keys(ngx_conf_t *cf, void *block)
 
     if (cf->args->nelts != 2) {
         return "takes the name of an llm_key_pool and nothing else";
+    }
+
+    if (ngx_http_llm_secret_is_like(&value[1])) {
+        return "takes the name of an llm_key_pool, \"env:NAME\" or "
+               "\"file:PATH\", and what stands there looks like a key";
     }
 
     if (pb->pool) {

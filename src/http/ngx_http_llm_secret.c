@@ -196,3 +196,52 @@ ngx_http_llm_secret_check(ngx_str_t *secret)
 
     return NULL;
 }
+
+
+/* Keys are long and mix letters and digits, as names of that length hardly
+ * do. */
+
+ngx_uint_t
+ngx_http_llm_secret_is_like(ngx_str_t *word)
+{
+    size_t      i;
+    u_char      ch;
+    ngx_uint_t  digits, letters;
+
+    digits = 0;
+    letters = 0;
+
+    for (i = 0; i < word->len; i++) {
+        ch = word->data[i];
+        digits += (ch >= '0' && ch <= '9');
+
+        ch |= 0x20;
+        letters += (ch >= 'a' && ch <= 'z');
+    }
+
+    return word->len >= 30 && digits > 2 && letters > 2;
+}
+
+
+ngx_str_t
+ngx_http_llm_secret_url(ngx_str_t *url)
+{
+    u_char     *p, *last;
+    ngx_str_t   shown;
+
+    shown = *url;
+    last = url->data + url->len;
+
+    for (p = url->data; p < last && *p != '?' && *p != '#'; p++) {
+        /* void */
+    }
+
+    if (ngx_strlchr(url->data, last, '@')) {
+        p = ngx_strlchr(url->data, last, '/');
+        p = p ? p : url->data;
+    }
+
+    shown.len = p - url->data;
+
+    return shown;
+}

@@ -29,5 +29,15 @@ ngx_int_t ngx_http_llm_secret_read(ngx_conf_t *cf, ngx_str_t *source,
 
 char *ngx_http_llm_secret_check(ngx_str_t *secret);
 
+/* Whether a word of the configuration may be a key written in the wrong place:
+ * then no message repeats it. */
+
+ngx_uint_t ngx_http_llm_secret_is_like(ngx_str_t *word);
+
+/* What a message may show of a URL: nothing where a user and a password could
+ * stand, and nothing behind the path. */
+
+ngx_str_t ngx_http_llm_secret_url(ngx_str_t *url);
+
 
 #endif /* _NGX_HTTP_LLM_SECRET_H_INCLUDED_ */

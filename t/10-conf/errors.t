@@ -21,7 +21,7 @@ sub gateway {
         'odd.schema.json' => '{"type":"object","$dynamicRef":"#x"}',
         'no.schema.json' => '{"type":',
     }, secrets => [ 'sk-file-0001', 'sk-many-0001', 'sk-many-0002',
-                    'sk-many-0003', 'sk many 4', "sk-with blank" ],
+                    'sk-many-0003', 'sk many 4', "sk-with blank", 'sk-clear-' ],
        %o);
     $location //= '';
     my $zone = $http =~ /llm_zone/ ? '' : 'llm_zone t:4m;';
@@ -126,6 +126,9 @@ refused('an unknown pool', [ qr/"nobody"/ ],
     'llm_provider p { dialect openai; base_url http://127.0.0.1:1/v1; keys nobody; }');
 refused('an unknown prompt', qr/"nobody"/, "$P $M", 'location / { llm_analyze nobody; llm_pass m; }');
 refused('a route without targets', qr/"r"/, 'llm_route r { }');
+for my $both ('llm_health; llm_pass p;', 'llm_pass p; llm_health;') {
+    refused("a location with $both", qr/is incompatible with "llm_(?:health|pass)"/, $P, "location / { $both }");
+}
 refused('llm_pass twice', qr/"llm_pass" directive is duplicate/, "$P",
     'location / { llm_pass p; llm_pass p; }');
 
@@ -163,6 +166,13 @@ refused('a missing file', [ qr/gone\.key/, qr/No such file/ ], 'llm_key_pool k {
 refused('an empty file', [ qr/none\.key/, qr/empty/ ], 'llm_key_pool k { key file:%%DIR%%/none.key; }');
 refused('a bad line in a key file', [ qr/bad\.keys/, qr/space/ ], 'llm_key_pool k { keys file:%%DIR%%/bad.keys; }');
 refused('a key in the clear', qr/env:.*file:|file:.*env:/, 'llm_key_pool k { key sk-good-0001; }');
+refused('a key in the place of a pool', qr/looks like a key/,
+    'llm_provider p { dialect openai; base_url http://127.0.0.1:1/v1; keys sk-clear-8c1d0f72b3a94e5d6f708192a3b4c5d6; }');
+for my $url ('https://me:KEY@api.example.com/v1', 'me:KEY@api.example.com',
+             'https://api.example.com/v1?key=KEY', 'https://api.example.com/v1#KEY') {
+    refused('a key in a URL', qr/invalid base_url/,
+        "llm_provider p { dialect openai; base_url @{[ $url =~ s/KEY/sk-clear-0001/r ]}; }");
+}
 refused('an unknown group', qr/"nobody"/, 'llm_key_pool k { key env:GOOD_KEY group=nobody; }');
 refused('a group twice', [ qr/"g"/, qr/duplicate/ ], 'llm_key_pool k { group g; group g; key env:GOOD_KEY group=g; }');
 refused('an unknown way to select', [ qr/"best"/, qr/headroom/, qr/in_order/ ],
