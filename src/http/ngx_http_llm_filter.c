@@ -58,11 +58,12 @@ static ngx_http_output_body_filter_pt    ngx_http_next_body_filter;
 static ngx_int_t
 ngx_http_llm_header_filter(ngx_http_request_t *r)
 {
-    u_char              *mem;
-    llm_buf_t            out;
-    ngx_buf_t           *b;
-    llm_code_t           code;
-    ngx_http_llm_ctx_t  *ctx;
+    u_char                   *mem;
+    llm_buf_t                 out;
+    ngx_buf_t                *b;
+    llm_code_t                code;
+    ngx_http_llm_ctx_t       *ctx;
+    ngx_http_llm_loc_conf_t  *llcf;
 
     if (!ngx_http_llm_is_page(r)) {
         return ngx_http_next_header_filter(r);
@@ -97,6 +98,7 @@ ngx_http_llm_header_filter(ngx_http_request_t *r)
     r->headers_out.content_length_n = b->last - b->pos;
 
     ctx = ngx_http_llm_get_ctx(r);
+    llcf = ngx_http_get_module_loc_conf(r, ngx_http_llm_gateway_module);
 
     if (ctx) {
         ctx->code = code;
@@ -105,7 +107,9 @@ ngx_http_llm_header_filter(ngx_http_request_t *r)
             return NGX_ERROR;
         }
 
-    } else if (ngx_http_llm_error_header(r, code) != NGX_OK) {
+    } else if (llcf->headers >= NGX_HTTP_LLM_HEADERS_ROUTE
+               && ngx_http_llm_error_header(r, code) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 

@@ -37,6 +37,7 @@ typedef enum {
 
 static ngx_int_t ngx_http_llm_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
+static void ngx_http_llm_page_error(ngx_http_request_t *r, ngx_str_t *s);
 static ngx_int_t ngx_http_llm_text(ngx_http_llm_ctx_t *ctx, uintptr_t data,
     ngx_str_t *s);
 static ngx_int_t ngx_http_llm_number(ngx_http_llm_ctx_t *ctx, uintptr_t data,
@@ -116,14 +117,15 @@ ngx_http_llm_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
     v->no_cacheable = 0;
     v->not_found = 0;
 
-    if (ctx == NULL) {
-        v->not_found = 1;
-        return NGX_OK;
-    }
-
     ngx_str_null(&s);
 
-    if (ngx_http_llm_text(ctx, data, &s) != NGX_OK) {
+    if (ctx == NULL) {
+
+        if (data == NGX_HTTP_LLM_V_ERROR) {
+            ngx_http_llm_page_error(r->main, &s);
+        }
+
+    } else if (ngx_http_llm_text(ctx, data, &s) != NGX_OK) {
 
         s.data = ngx_pnalloc(r->pool, 48);
         if (s.data == NULL) {
@@ -151,6 +153,27 @@ ngx_http_llm_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
     v->not_found = (s.len == 0);
 
     return NGX_OK;
+}
+
+
+/* A request that nginx refused before our handler saw it has no context. */
+
+static void
+ngx_http_llm_page_error(ngx_http_request_t *r, ngx_str_t *s)
+{
+    llm_str_t  name;
+
+    if (ngx_http_get_module_ctx(r, ngx_http_llm_gateway_filter_module)
+        == NULL)
+    {
+        return;
+    }
+
+    name = llm_code_info(llm_code_of_status(
+                                  (unsigned) r->headers_out.status))->name;
+
+    s->data = (u_char *) name.data;
+    s->len = name.len;
 }
 
 

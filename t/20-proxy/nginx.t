@@ -13,7 +13,7 @@ my $gw = Test::LLM::Gateway->new(vars => { UP => $up->port }, env => { KEY_A => 
     limit_req_zone $binary_remote_addr zone=slow:1m rate=1r/m;
     limit_conn_zone $server_port zone=conns:1m;
     gzip_types application/json;
-    log_format llm '$uri $status $upstream_addr $upstream_status $upstream_response_time $request_length $llm_provider';
+    log_format llm '$uri $status $upstream_addr $upstream_status $upstream_response_time $request_length $llm_provider error=$llm_error';
     access_log %%DIR%%/llm.log llm;
     map $llm_provider $served { default "by $llm_provider"; }
     llm_provider a { dialect openai; base_url http://127.0.0.1:%%UP%%/v1; key env:KEY_A; breaker off; }
@@ -36,6 +36,7 @@ my $gw = Test::LLM::Gateway->new(vars => { UP => $up->port }, env => { KEY_A => 
         location /if/      { if ($http_x_fast) { llm_pass m; break; } return 404; }
         location /sub/     { auth_request /plain/v1/chat/completions; proxy_pass http://unix:%%DIR%%/back.sock; }
         location /small/   { client_max_body_size 10; llm_pass m; }
+        location /quiet/   { client_max_body_size 10; llm_response_headers off; llm_pass m; }
         location /status   { return 200 "ok"; }
         location /html     { deny all; }
     }
@@ -99,6 +100,11 @@ is(ask('unix')->json->{choices}[0]{message}{content}, 'over a unix socket', 'a p
 is(ask('if', 'X-Fast' => 1)->status, 200, 'llm_pass in "if"');
 is(ask('if')->status, 404, '... not taken');
 json_error(ask('small'), 413, 'caller_too_large', 'client_max_body_size');
+my $logged = wait_for(sub { (grep { m{^/small/} } split /\n/, $gw->access('llm.log'))[0] });
+like($logged, qr{ 413 .* error=caller_too_large$}, '... in $llm_error');
+$r = ask('quiet');
+is($r->status, 413, 'a refusal where headers are off');
+is($r->header('x-llm-error'), undef, '... has none of ours');
 $r = $gw->get('/html');
 like($r->header('content-type'), qr{^text/html}, 'other locations keep nginx\'s pages');
 $r = $gw->get('/sub/x');
@@ -113,7 +119,7 @@ $up->on('/*' => ok_chat('fine'));
 
 my ($line) = wait_for(sub { (grep { m{^/plain/} } split /\n/, $gw->access('llm.log'))[0] });
 my $port = $up->port;
-like($line, qr{ 200 127\.0\.0\.1:$port 200 \d\.\d+ \d+ a$}, '$upstream_… in logs');
+like($line, qr{ 200 127\.0\.0\.1:$port 200 \d\.\d+ \d+ a error=-$}, '$upstream_… in logs');
 
 # ---- HTTP/2 -----------------------------------------------------------------------------------
 
