@@ -179,6 +179,8 @@ ngx_http_llm_missing_member(ngx_http_llm_ctx_t *ctx, llm_str_t name,
 {
     u_char  *p;
 
+    ctx->param = name;
+
     p = ngx_pnalloc(ctx->request->pool,
                     sizeof("The request has no member \"\".") + name.len);
     if (p == NULL) {

@@ -162,6 +162,7 @@ struct ngx_http_llm_ctx_s {
     llm_class_t                  class;
     llm_code_t                   code;
     ngx_str_t                    message;
+    llm_str_t                    param;         /* the member at fault */
     ngx_str_t                    refusal_body;  /* may pass unchanged */
     ngx_uint_t                   refusal_status;
     llm_msec_t                   wait;          /* Retry-After outwards, ms */

@@ -376,6 +376,7 @@ ngx_int_t
 ngx_http_llm_refuse(ngx_http_llm_ctx_t *ctx, llm_code_t code,
     llm_str_t message)
 {
+    size_t               size;
     u_char              *mem;
     ngx_buf_t           *b;
     llm_buf_t            out;
@@ -397,14 +398,15 @@ ngx_http_llm_refuse(ngx_http_llm_ctx_t *ctx, llm_code_t code,
     }
 
     b = ngx_calloc_buf(r->pool);
-    mem = ngx_pnalloc(r->pool, NGX_HTTP_LLM_ERROR_SIZE + 6 * message.len);
+    size = NGX_HTTP_LLM_ERROR_SIZE + 6 * (message.len + ctx->param.len);
+    mem = ngx_pnalloc(r->pool, size);
 
     if (b == NULL || mem == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    llm_buf_init(&out, mem, NGX_HTTP_LLM_ERROR_SIZE + 6 * message.len);
-    llm_error_openai(&out, code, message, LLM_NOSTR);
+    llm_buf_init(&out, mem, size);
+    llm_error_openai(&out, code, message, ctx->param);
 
     b->pos = out.start;
     b->last = out.pos;

@@ -69,6 +69,7 @@ refused('what no target can', 400, 'caller_unsupported',
 refused('access denied', 403, 'policy_forbidden', post(chat_body('m'), path => '/deny/v1/chat/completions'));
 refused('too large', 413, 'caller_too_large', post(chat_body('m', x => 'y' x 5000), path => '/limited/v1/chat/completions'));
 refused('a missing member', 400, 'caller_missing_member', post('{"x":1}', path => '/analyze'));
+is(post('{"x":1}', path => '/analyze')->json->{error}{param}, 'text', '... error.param names it');
 refused('a member twice', 400, undef, post('{"text":"a","text":"b"}', path => '/analyze'));
 refused('a raw bad request line', 400, undef, $gw->raw("POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n"))
     if 0;    # nginx refuses it before any location is known
