@@ -101,6 +101,7 @@ typedef struct {
     int64_t                     offset;     /* ms: epoch - monotonic clock */
     uint64_t                    changes;    /* worth saving, since the start */
     uint64_t                    saved;      /* changes in the state file */
+    uint64_t                    file;       /* which of that name is ours */
     ngx_queue_t                 gates;
     ngx_queue_t                 pools;
     ngx_http_llm_worker_row_t   row[NGX_HTTP_LLM_ROWS];

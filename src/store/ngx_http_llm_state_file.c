@@ -27,6 +27,9 @@ static cJSON *ngx_http_llm_state_parse(ngx_str_t *text);
 static char *ngx_http_llm_state_print(ngx_http_llm_store_t *store);
 static ngx_int_t ngx_http_llm_state_write(ngx_http_llm_store_t *store,
     char *text);
+static ngx_uint_t ngx_http_llm_state_is_succeeded(ngx_http_llm_store_t *store,
+    u_char *file);
+static uint64_t ngx_http_llm_state_mark(u_char *file);
 static ngx_int_t ngx_http_llm_state_write_fd(ngx_fd_t fd, char *text);
 static u_char *ngx_http_llm_state_c_name(ngx_str_t *name, u_char *buf,
     size_t size);
@@ -256,8 +259,9 @@ done:
 static ngx_int_t
 ngx_http_llm_state_write(ngx_http_llm_store_t *store, char *text)
 {
-    u_char    temp[NGX_MAX_PATH], file[NGX_MAX_PATH];
-    ngx_fd_t  fd;
+    u_char                temp[NGX_MAX_PATH], file[NGX_MAX_PATH];
+    ngx_fd_t              fd;
+    ngx_http_llm_root_t  *root;
 
     if (store->state->name.len + 64 > NGX_MAX_PATH) {
         return NGX_ERROR;
@@ -266,6 +270,10 @@ ngx_http_llm_state_write(ngx_http_llm_store_t *store, char *text)
     (void) ngx_sprintf(file, "%V" NGX_HTTP_LLM_STATE_NAME "%Z",
                        &store->state->name);
     (void) ngx_sprintf(temp, "%s.%P%Z", file, ngx_pid);
+
+    if (ngx_http_llm_state_is_succeeded(store, file)) {
+        return NGX_OK;
+    }
 
     fd = open((char *) temp, O_WRONLY|O_CREAT|O_TRUNC|O_NOFOLLOW|O_CLOEXEC,
               S_IRUSR|S_IWUSR);
@@ -285,7 +293,54 @@ ngx_http_llm_state_write(ngx_http_llm_store_t *store, char *text)
         return NGX_ERROR;
     }
 
+    root = store->root;
+    root->file = ngx_http_llm_state_mark(file);
+
     return NGX_OK;
+}
+
+
+/*
+ * A worker that is about to exit, and a file that is not the last one written
+ * from its zone: nginx was upgraded, or the zone has another size, and what its
+ * successors know is newer.
+ */
+
+static ngx_uint_t
+ngx_http_llm_state_is_succeeded(ngx_http_llm_store_t *store, u_char *file)
+{
+    uint64_t              mark;
+    ngx_http_llm_root_t  *root;
+
+    root = store->root;
+
+    if (!(ngx_exiting || ngx_terminate) || root->file == 0) {
+        return 0;
+    }
+
+    mark = ngx_http_llm_state_mark(file);
+
+    return mark && mark != root->file;
+}
+
+
+/* Which file has that name, 0: none.  Numbers of files are used again soon, so
+ * the time of the last change is part of it. */
+
+static uint64_t
+ngx_http_llm_state_mark(u_char *file)
+{
+    uint64_t         mark;
+    ngx_file_info_t  fi;
+
+    if (ngx_file_info(file, &fi) == NGX_FILE_ERROR) {
+        return 0;
+    }
+
+    mark = (uint64_t) fi.st_mtim.tv_sec * 1000000000
+           + (uint64_t) fi.st_mtim.tv_nsec;
+
+    return mark ^ (uint64_t) ngx_file_uniq(&fi) << 32;
 }
 
 

@@ -111,4 +111,33 @@ ok($gw->reload(conf('4m', 'key env:Ka_KEY; key env:Kc_KEY;')), 'another list');
 chat($gw, 'm') for 1 .. 2;
 is(order(), 'abbbbcc', '... as well');
 
+# ---- a worker of another zone must not undo what its successors wrote --------------------------
+
+my $dir = File::Temp::tempdir(CLEANUP => 1);
+my $state = sub { conf($_[0], 'key env:Ka_KEY; key env:Kb_KEY;') =~ s/llm_zone/llm_state $dir\/llm; llm_zone/r };
+$gw = gateway('4m', 'key env:Ka_KEY; key env:Kb_KEY;');
+$gw->reload($state->('4m'));
+bad(a => reply(400, {}, '{"error":{"message":"no","type":"invalid_request_error"}}'));
+chat($gw, 'm');
+ok(wait_for(sub { -s "$dir/llm/state.json" }, 5), 'a first state is written');
+$up->reset;
+$up->on('/a/*' => [ [ barrier => 'late' ], @{ reply(400, {}, '{"error":{"message":"no","type":"invalid_request_error"}}') } ]);
+@c = start_all($gw, [ POST => '/v1/chat/completions', {}, chat_body('m') ]);
+run_all(5, @c, sub { $up->waiting('late') == 1 });
+%old = map { $_ => 1 } $gw->workers;
+$gw->write_conf($state->('5m'));
+$gw->signal('HUP');
+ok(wait_for(sub { grep { !$old{$_} } $gw->workers }, 5), 'a zone of another size');
+select undef, undef, undef, 0.2;
+$up->on('/a/*' => ok_chat('fine'));
+bad(a => $short);
+my $before = (stat "$dir/llm/state.json")[1];
+chat($gw, 'm');
+ok(wait_for(sub { (stat "$dir/llm/state.json")[1] != $before }, 5), '... its state is written');
+$up->release('late');
+run_all(5, @c);
+ok(wait_for(sub { !kill 0, keys %old }, 5), '... the old worker ends');
+my $kept = do { local $/; open my $f, '<', "$dir/llm/state.json" or die; <$f> };
+like($kept, qr/"until":1\d{12}/, '... and leaves the rest in the file');
+
 finish();
