@@ -120,7 +120,9 @@ ngx_http_llm_admit_gate_locked(ngx_http_llm_store_gate_t *gate,
 
     if (force && llm_breaker_force(&gate->breaker, &gate->node->breaker, now))
     {
-        ticket->probe = 1;
+        /* in the ramp nobody probes: what is sent now must not close it,
+         * should it open meanwhile */
+        ticket->probe = (gate->node->breaker.status != LLM_BREAKER_CLOSED);
         return NGX_OK;
     }
 
