@@ -343,13 +343,20 @@ ngx_http_llm_path_tail(ngx_http_llm_ctx_t *ctx, ngx_str_t *tail)
         return;
     }
 
-    /* as proxy_pass with a URI: base_url instead of the location */
+    /* as proxy_pass with a URI: base_url instead of the location, which a
+     * rewritten path no longer begins with */
 
     clcf = ngx_http_get_module_loc_conf(ctx->request, ngx_http_core_module);
     name = &clcf->name;
     *tail = ctx->request->uri;
 
-    if (name->len && name->data[0] == '/' && tail->len >= name->len) {
+    if (name->len && tail->len >= name->len
+        && ctx->request->valid_location
+#if (NGX_PCRE)
+        && clcf->regex == NULL
+#endif
+        && name->data[0] == '/')
+    {
         tail->data += name->len;
         tail->len -= name->len;
 
