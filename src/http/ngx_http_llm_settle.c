@@ -1,13 +1,14 @@
 /*
  * What a send leaves behind: cooldowns, breakers, charges, a line in the log.
  *
- * A failed send is reported and refunded at once; a request is settled once,
+ * A failed send is reported and settled at once; a request is settled once,
  * whatever ended it.
  */
 
 #include "ngx_http_llm_ctx.h"
 
 
+static void ngx_http_llm_spent(ngx_http_llm_ctx_t *ctx, llm_need_t *spent);
 static void ngx_http_llm_note_tried(ngx_http_llm_ctx_t *ctx);
 static void ngx_http_llm_settle_send(ngx_http_llm_ctx_t *ctx,
     llm_class_t class);
@@ -19,7 +20,7 @@ static void ngx_http_llm_used(ngx_http_llm_ctx_t *ctx, llm_need_t *used);
 void
 ngx_http_llm_report(ngx_http_llm_ctx_t *ctx)
 {
-    llm_need_t                none;
+    llm_need_t                spent;
     ngx_log_t                *log;
     ngx_uint_t                changed;
     ngx_http_llm_send_t      *send;
@@ -47,8 +48,39 @@ ngx_http_llm_report(ngx_http_llm_ctx_t *ctx)
                       "llm provider \"%V\": breaker opened", &provider->name);
     }
 
-    ngx_memzero(&none, sizeof(llm_need_t));
-    ngx_http_llm_store_settle(&ctx->lmcf->store, &send->ticket, &none);
+    ngx_http_llm_spent(ctx, &spent);
+    ngx_http_llm_store_settle(&ctx->lmcf->store, &send->ticket, &spent);
+}
+
+
+/* What the provider counts of a failed send: nothing of a refusal or of a fault
+ * of its own, but a request that it worked on, whatever became of the answer.
+ * How long the answer would have been nobody knows. */
+
+static void
+ngx_http_llm_spent(ngx_http_llm_ctx_t *ctx, llm_need_t *spent)
+{
+    ngx_memzero(spent, sizeof(llm_need_t));
+
+    switch (ctx->send->outcome.class) {
+
+    case LLM_CLASS_BAD_ANSWER:
+    case LLM_CLASS_CONTENT_FILTER:
+    case LLM_CLASS_CUT:
+    case LLM_CLASS_TIMEOUT_HEADER:
+    case LLM_CLASS_TIMEOUT_FIRST:
+    case LLM_CLASS_TIMEOUT_IDLE:
+    case LLM_CLASS_TIMEOUT_TOTAL:
+        break;
+
+    default:
+        return;
+    }
+
+    spent->n[LLM_DIM_REQUESTS] = 1;
+    spent->n[LLM_DIM_INPUT_TOKENS] = ctx->need.n[LLM_DIM_INPUT_TOKENS];
+    spent->n[LLM_DIM_TOKENS] = ctx->need.n[LLM_DIM_INPUT_TOKENS];
+    spent->n[LLM_DIM_AUDIO_MS] = ctx->need.n[LLM_DIM_AUDIO_MS];
 }
 
 

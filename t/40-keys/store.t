@@ -140,4 +140,15 @@ ok(wait_for(sub { !kill 0, keys %old }, 5), '... the old worker ends');
 my $kept = do { local $/; open my $f, '<', "$dir/llm/state.json" or die; <$f> };
 like($kept, qr/"until":1\d{12}/, '... and leaves the rest in the file');
 
+# ---- what the provider counts of a send that failed --------------------------------------------
+
+$gw = gateway('4m', 'key env:Ka_KEY limit=1r/d; key env:Kb_KEY limit=9r/d;');
+bad(a => reply(200, {}, 'no answer at all'));
+is(chat($gw, 'm')->status, 200, 'an answer that is none');
+is(order(), 'ab', '... is one of the requests of its key');
+$gw = gateway('4m', 'key env:Ka_KEY limit=1r/d; key env:Kb_KEY limit=9r/d;');
+bad(a => reply(503, {}, '{"error":{"message":"down"}}'));
+chat($gw, 'm');
+is(order(), 'aaa', '... a fault of its own is not');
+
 finish();
