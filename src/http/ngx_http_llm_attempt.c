@@ -350,6 +350,7 @@ ngx_http_llm_decide(ngx_http_llm_ctx_t *ctx, llm_class_t class,
         }
 
         ctx->state = NGX_HTTP_LLM_BACKOFF;
+        ctx->resting = ngx_current_msec;
         ngx_http_llm_wait(ctx, (ngx_msec_t) ngx_max(delay, 1));
         return;
 

@@ -148,6 +148,7 @@ struct ngx_http_llm_ctx_s {
     ngx_event_t                  timer;         /* total, backoff, queue */
     ngx_event_t                  end;           /* posted: an attempt ended */
     ngx_event_t                  wake;          /* posted: a slot may be free */
+    ngx_msec_t                   resting;       /* in backoff since */
     ngx_msec_t                   queued;        /* since when; 0: not queued */
     ngx_http_llm_waiter_t        waiter;
     ngx_connection_t             park;

@@ -142,6 +142,7 @@ ngx_http_llm_time_is_up(ngx_http_llm_ctx_t *ctx)
         return;
 
     case NGX_HTTP_LLM_BACKOFF:
+        ctx->waited += ngx_current_msec - ctx->resting;
         ngx_http_llm_pick(ctx);
         return;
 
