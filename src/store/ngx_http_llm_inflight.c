@@ -76,18 +76,6 @@ ngx_http_llm_store_enter(ngx_http_llm_store_t *store,
 
 
 void
-ngx_http_llm_store_leave(ngx_http_llm_store_t *store,
-    ngx_http_llm_store_gate_t *gate)
-{
-    ngx_http_llm_store_lock(store);
-    ngx_http_llm_inflight_release_locked(store, gate);
-    ngx_http_llm_store_unlock(store);
-
-    ngx_http_llm_inflight_wake(gate);
-}
-
-
-void
 ngx_http_llm_store_leave_queue(ngx_http_llm_store_t *store,
     ngx_http_llm_waiter_t *waiter)
 {

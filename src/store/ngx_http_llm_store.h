@@ -157,9 +157,9 @@ void ngx_http_llm_store_settle(ngx_http_llm_store_t *store,
  * ticket->inflight), NGX_AGAIN (queued: `wake` is posted when a slot may be
  * free, the caller enters again; the caller owns the timer for `wait`),
  * NGX_BUSY (the queue is full, or there is none).  A waiter is zeroed before
- * use, with `wake` set, and lives until it is out of the queue.  leave gives
- * back a slot that was never passed to admit.  leave_queue takes a waiter out;
- * the caller takes care of a wake that is posted already.
+ * use, with `wake` set, and lives until it is out of the queue.
+ * leave_queue takes a waiter out; the caller takes care of a wake that is posted
+ * already.
  */
 typedef struct {
     ngx_queue_t                 queue;
@@ -169,8 +169,6 @@ typedef struct {
 
 ngx_int_t ngx_http_llm_store_enter(ngx_http_llm_store_t *store,
     ngx_http_llm_store_gate_t *gate, ngx_http_llm_waiter_t *waiter);
-void ngx_http_llm_store_leave(ngx_http_llm_store_t *store,
-    ngx_http_llm_store_gate_t *gate);
 void ngx_http_llm_store_leave_queue(ngx_http_llm_store_t *store,
     ngx_http_llm_waiter_t *waiter);
 
