@@ -158,8 +158,8 @@ void ngx_http_llm_store_settle(ngx_http_llm_store_t *store,
  * free, the caller enters again; the caller owns the timer for `wait`),
  * NGX_BUSY (the queue is full, or there is none).  A waiter is zeroed before
  * use, with `wake` set, and lives until it is out of the queue.
- * leave_queue takes a waiter out; the caller takes care of a wake that is posted
- * already.
+ * leave_queue takes a waiter out; the caller takes care of a wake that is
+ * posted already.
  */
 typedef struct {
     ngx_queue_t                 queue;
