@@ -448,6 +448,12 @@ llm_part_replace(llm_set_t *set, const llm_request_t *r, llm_edits_t *edits)
         set->there = 1;
 
         rc = llm_edits_add(edits, at, len, value);
+
+        if (rc == LLM_OK && value.len && part->end == part->body_end) {
+            /* an empty part lent its blank line to the boundary */
+            rc = llm_edits_add(edits, part->end, 0, LLM_STR("\r\n"));
+        }
+
         if (rc != LLM_OK) {
             return rc;
         }
