@@ -19,9 +19,11 @@
 #include "ngx_http_llm_peer.h"
 #include "ngx_http_llm_record.h"
 #include "ngx_http_llm_store.h"
+#include "ngx_http_llm_traffic.h"
 
 
 typedef struct ngx_http_llm_route_s  ngx_http_llm_route_t;
+typedef struct ngx_http_llm_split_s  ngx_http_llm_split_t;
 typedef struct ngx_http_llm_build_s  ngx_http_llm_build_t;
 
 
@@ -70,8 +72,10 @@ typedef struct {
     ngx_http_llm_mock_conf_t    *mock;          /* dialect mock, else NULL */
     ngx_http_llm_record_conf_t  *record;        /* record DIR, else NULL */
     ngx_http_llm_route_t        *route;         /* this provider alone */
+    ngx_http_llm_store_switch_t  enabled;       /* off: enabled off, or no key
+                                                   is left */
+    ngx_http_llm_store_meter_t   meter;         /* of sends without a model */
     unsigned                     client_key:1;  /* key client; */
-    unsigned                     off:1;        /* enabled off, or no key left */
 } ngx_http_llm_provider_t;
 
 
@@ -87,9 +91,10 @@ typedef struct {
     ngx_array_t                 *labels;        /* ngx_str_t: other words */
     ngx_uint_t                   tier;        /* 0 unset, 1 low ... 4 premium */
     ngx_http_llm_route_t        *route;         /* this model alone */
+    ngx_http_llm_store_switch_t  enabled;
+    ngx_http_llm_store_meter_t   meter;
     unsigned                     can_set:1;     /* 0: everything is assumed */
     unsigned                     internal:1;
-    unsigned                     off:1;
 } ngx_http_llm_model_t;
 
 
@@ -112,10 +117,57 @@ struct ngx_http_llm_route_s {
 };
 
 
+/* ---- splits -------------------------------------------------------------- */
+
+typedef struct {
+    ngx_str_t                    name;
+    ngx_http_llm_route_t        *route;         /* NULL: an application */
+    ngx_str_t                    target;        /* as written */
+    ngx_str_t                    url;         /* "http://app_blue", or empty */
+    ngx_uint_t                   fallback;      /* variant; itself: none */
+    ngx_uint_t                   on;            /* of the fallback: LLM_ON_ */
+} ngx_http_llm_variant_t;
+
+
+typedef struct {
+    ngx_http_llm_variant_t      *variant;
+    uint32_t                     share;         /* basis points of requests */
+    size_t                       max_body;      /* larger ones are not sent */
+    ngx_uint_t                   inflight;      /* copies of a worker */
+    unsigned                     multipart:1;
+} ngx_http_llm_mirror_conf_t;
+
+
+typedef struct {
+    uint32_t                     share;         /* basis points */
+    ngx_str_t                    file;
+    off_t                        max;
+    ngx_uint_t                   keep;
+    ngx_open_file_t             *open;
+} ngx_http_llm_sample_conf_t;
+
+
+struct ngx_http_llm_split_s {
+    ngx_str_t                    name;
+    ngx_http_llm_variant_t      *variants;      /* store.n of them */
+    ngx_array_t                 *sticky;        /* ngx_http_complex_value_t */
+    ngx_http_complex_value_t    *force;         /* NULL: nobody may choose */
+    ngx_array_t                 *force_allow;   /* ngx_cidr_t */
+    ngx_http_llm_mirror_conf_t  *mirror;        /* NULL: none */
+    ngx_http_llm_sample_conf_t  *sample;
+    ngx_str_t                    webhook;       /* URL, or empty */
+    double                       margin;        /* of an experiment */
+    ngx_http_llm_store_split_t   store;
+    unsigned                     apps:1;        /* some variant is http:// */
+    unsigned                     internal:1;
+};
+
+
 typedef enum {
     NGX_HTTP_LLM_PROVIDER = 0,
     NGX_HTTP_LLM_MODEL,
-    NGX_HTTP_LLM_ROUTE
+    NGX_HTTP_LLM_ROUTE,
+    NGX_HTTP_LLM_SPLIT
 } ngx_http_llm_kind_e;
 
 
@@ -124,7 +176,7 @@ typedef struct {
     ngx_str_t                    name;
     ngx_http_llm_kind_e          kind;
     void                        *object;
-    ngx_http_llm_route_t        *route;
+    ngx_http_llm_route_t        *route;         /* NULL: a split */
     unsigned                     internal:1;
     u_char                      *file;          /* where it was defined */
     ngx_uint_t                   line;
@@ -162,6 +214,7 @@ typedef struct {
     ngx_array_t                  providers;     /* ngx_http_llm_provider_t * */
     ngx_array_t                  models;        /* ngx_http_llm_model_t * */
     ngx_array_t                  routes;        /* ngx_http_llm_route_t * */
+    ngx_array_t                  splits;        /* ngx_http_llm_split_t * */
     ngx_array_t                  prompts;       /* ngx_http_llm_prompt_t * */
     ngx_array_t                  names;         /* ngx_http_llm_name_t * */
     ngx_hash_t                   hash;         /* name -> ngx_http_llm_name_t */
@@ -182,6 +235,9 @@ typedef struct {
 
 typedef struct {
     ngx_http_llm_route_t        *route;         /* llm_pass NAME ... */
+    ngx_http_llm_split_t        *split;         /* llm_pass SPLIT */
+    ngx_http_handler_pt          proxy;         /* proxy_pass's, for a split of
+                                                   applications */
     ngx_http_complex_value_t    *pass;          /* llm_pass $variable */
     ngx_uint_t                   provider_pass; /* llm_pass names a provider */
     ngx_http_llm_prompt_t       *prompt;        /* llm_analyze */

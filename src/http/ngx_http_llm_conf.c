@@ -57,7 +57,7 @@ static ngx_int_t
 ngx_http_llm_conf_arrays(ngx_conf_t *cf, ngx_http_llm_main_conf_t *lmcf)
 {
     ngx_uint_t    i;
-    ngx_array_t  *array[8];
+    ngx_array_t  *array[12];
 
     array[0] = &lmcf->pools;
     array[1] = &lmcf->providers;
@@ -67,8 +67,12 @@ ngx_http_llm_conf_arrays(ngx_conf_t *cf, ngx_http_llm_main_conf_t *lmcf)
     array[5] = &lmcf->names;
     array[6] = &lmcf->store.pools;
     array[7] = &lmcf->store.gates;
+    array[8] = &lmcf->splits;
+    array[9] = &lmcf->store.splits;
+    array[10] = &lmcf->store.switches;
+    array[11] = &lmcf->store.meters;
 
-    for (i = 0; i < 8; i++) {
+    for (i = 0; i < 12; i++) {
         if (ngx_array_init(array[i], cf->pool, 8, sizeof(void *)) != NGX_OK) {
             return NGX_ERROR;
         }
@@ -248,8 +252,8 @@ ngx_http_llm_link_providers(ngx_conf_t *cf, ngx_http_llm_main_conf_t *lmcf)
     model = lmcf->models.elts;
 
     for (i = 0; i < lmcf->models.nelts; i++) {
-        if (model[i]->provider->off) {
-            model[i]->off = 1;
+        if (model[i]->provider->enabled.off) {
+            model[i]->enabled.off = 1;
         }
     }
 

@@ -129,6 +129,9 @@ struct ngx_http_llm_ctx_s {
     u_char                       model_mem[256];
     llm_need_t                   need;
     ngx_http_llm_route_t        *route;
+    ngx_http_llm_split_t        *split;         /* NULL: in none */
+    ngx_http_llm_place_t         place;         /* in it */
+    uint64_t                     unit;          /* hash of the sticky key; 0 */
     ngx_str_t                    raw_audio;   /* file extension of a raw body */
     ngx_str_t                    system;        /* rendered prompts, escaped */
     ngx_str_t                    user;

@@ -373,7 +373,7 @@ ngx_http_llm_model_enabled(ngx_conf_t *cf, void *block)
         return NGX_CONF_ERROR;
     }
 
-    mb->model->off = on ? 0 : 1;
+    mb->model->enabled.off = on ? 0 : 1;
 
     return NGX_CONF_OK;
 }

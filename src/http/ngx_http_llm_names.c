@@ -29,7 +29,9 @@ static size_t ngx_http_llm_list_length(ngx_array_t *array);
 static ngx_str_t *ngx_http_llm_list_name(ngx_array_t *array, ngx_uint_t i);
 
 
-static char  *ngx_http_llm_kinds[] = { "provider", "model", "route" };
+static char  *ngx_http_llm_kinds[] = {
+    "provider", "model", "route", "split"
+};
 
 
 void

@@ -472,7 +472,7 @@ ngx_http_llm_provider_enabled(ngx_conf_t *cf, void *block)
         return NGX_CONF_ERROR;
     }
 
-    pb->provider->off = on ? 0 : 1;
+    pb->provider->enabled.off = on ? 0 : 1;
 
     return NGX_CONF_OK;
 }
@@ -509,7 +509,7 @@ ngx_int_t
 ngx_http_llm_provider_link(ngx_conf_t *cf, ngx_http_llm_main_conf_t *lmcf,
     ngx_http_llm_provider_t *p)
 {
-    if (ngx_process == NGX_PROCESS_SIGNALLER || p->off) {
+    if (ngx_process == NGX_PROCESS_SIGNALLER || p->enabled.off) {
         return NGX_OK;
     }
 
@@ -517,7 +517,7 @@ ngx_http_llm_provider_link(ngx_conf_t *cf, ngx_http_llm_main_conf_t *lmcf,
         ngx_log_error(NGX_LOG_NOTICE, cf->log, 0,
                       "llm_provider \"%V\" is left out: its key pool \"%V\" "
                       "has no keys", &p->name, &p->pool->name);
-        p->off = 1;
+        p->enabled.off = 1;
         return NGX_OK;
     }
 

@@ -543,7 +543,9 @@ ngx_http_llm_check_targets(ngx_http_llm_ctx_t *ctx, llm_str_t *message)
     for (i = 0; i < ctx->route->ntargets; i++) {
         t = &ctx->route->targets[i];
 
-        if (t->provider->off || (t->model && t->model->off)) {
+        if (t->provider->enabled.off
+            || (t->model && t->model->enabled.off))
+        {
             ctx->skipped |= (uint64_t) 1 << i;
             off++;
             continue;

@@ -65,6 +65,9 @@ typedef struct {
 struct ngx_http_llm_store_s {
     ngx_array_t                pools;           /* … of store_pool_t * */
     ngx_array_t                gates;           /* … of store_gate_t * */
+    ngx_array_t                splits;          /* … of store_split_t * */
+    ngx_array_t                switches;        /* … of store_switch_t * */
+    ngx_array_t                meters;          /* … of store_meter_t * */
     ngx_path_t                *state;           /* llm_state, or NULL */
 
     ngx_shm_zone_t            *zone;            /* NULL: llm_zone is missing */
