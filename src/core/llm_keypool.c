@@ -262,6 +262,22 @@ llm_pick_marked(llm_pick_t *p)
 }
 
 
+/* Only one account has what this request speaks of. */
+static uint32_t
+llm_pick_preferred(llm_pick_t *p)
+{
+    uint32_t  key;
+
+    if (p->tried->prefer == 0 || p->tried->prefer > p->lane->conf->key_n) {
+        return LLM_POOL_NOBODY;
+    }
+
+    key = p->tried->prefer - 1;
+
+    return llm_pick_is_usable(p, key) ? key : LLM_POOL_NOBODY;
+}
+
+
 llm_rc_t
 llm_keypool_pick(llm_lane_t *lane, const llm_need_t *need,
     const llm_tried_t *tried, uint64_t random, llm_msec_t now,
@@ -276,7 +292,11 @@ llm_keypool_pick(llm_lane_t *lane, const llm_need_t *need,
 
     if (lane->conf->key_n) {
         llm_pick_wake(&p);
-        key = llm_pick_select(&p, random);
+        key = llm_pick_preferred(&p);
+
+        if (key == LLM_POOL_NOBODY) {
+            key = llm_pick_select(&p, random);
+        }
     }
 
     if (key != LLM_POOL_NOBODY) {

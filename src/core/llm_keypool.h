@@ -103,12 +103,14 @@ typedef struct {
 typedef struct {
     uint32_t  group[LLM_TRIED_MAX];
     uint32_t  n;
+    uint32_t  prefer;                   /* this key first, when it is usable:
+                                           index + 1; 0: any */
 } llm_tried_t;
 
 /*
  * Picks a usable key whose group was not tried by this request, and reserves
- * `need` in all of its group's limits (all or nothing).  `random` is any 64
- * random bits.  A key whose disabled time is over is handed out once, as probe.
+ * `need` in all of its group's limits (all or nothing).  The one it prefers goes
+ * before all that `select` says.  `random` is any 64 random bits.  A key whose disabled time is over is handed out once, as probe.
  * LLM_OK: *lease is filled.  LLM_NONE: no usable key; *wait is the shortest
  * time in ms until one could be (LLM_NEVER: not by waiting), *cause why; groups
  * that were tried count only as far as they rest.

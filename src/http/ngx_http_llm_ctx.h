@@ -3,6 +3,8 @@
  * -> settlement.  No stage reaches back.
  *
  * request.c             reads the body and finds the route
+ * variant.c, place.c    the variant of a split: chosen, changed, counted
+ * object.c              who made a file, batch or response answers for it
  * attempt.c, wait.c     picks target and key, waits, retries, gives up
  * compose.c, _body.c    the bytes of one attempt's request
  * upstream.c, park.c    one attempt on a fresh ngx_http_upstream_t
@@ -110,6 +112,8 @@ typedef struct {
     unsigned                     cached:1;   /* a connection of the idle pool */
     unsigned                     upstream:1; /* r->upstream is ours and alive */
     unsigned                     eof:1;    /* closed by the provider, cleanly */
+    unsigned                     json_checked:1;    /* the content, as JSON */
+    unsigned                     json_invalid:1;
 } ngx_http_llm_send_t;
 
 
@@ -130,8 +134,11 @@ struct ngx_http_llm_ctx_s {
     llm_need_t                   need;
     ngx_http_llm_route_t        *route;
     ngx_http_llm_split_t        *split;         /* NULL: in none */
-    ngx_http_llm_place_t         place;         /* in it */
+    ngx_http_llm_place_t         place;         /* in it: whose outcome it is */
+    ngx_uint_t                   variant;       /* that serves it now */
+    ngx_uint_t                   visited;       /* variants so far, as bits */
     uint64_t                     unit;          /* hash of the sticky key; 0 */
+    ngx_http_llm_object_t        object;        /* it speaks of, if affine */
     ngx_str_t                    raw_audio;   /* file extension of a raw body */
     ngx_str_t                    system;        /* rendered prompts, escaped */
     ngx_str_t                    user;
@@ -194,6 +201,10 @@ struct ngx_http_llm_ctx_s {
     unsigned                     client_retry:1;    /* its SDK repeats itself */
     unsigned                     mapped:1;      /* the body is in a file */
     unsigned                     own_answer:1;  /* the body is JSON of ours */
+    unsigned                     forced:1;      /* the variant, by hand */
+    unsigned                     affine:1;      /* bound to who made an object */
+    unsigned                     rescued:1;     /* another variant took over */
+    unsigned                     learned:1;     /* the id of what was made */
 };
 
 
@@ -213,6 +224,43 @@ ngx_http_llm_view(ngx_str_t *s)
  * will hardly be read again. */
 ngx_int_t ngx_http_llm_view_body(ngx_http_llm_ctx_t *ctx);
 void ngx_http_llm_release_body(ngx_http_llm_ctx_t *ctx);
+
+/*
+ * variant.c.  choose: the variant of a request, by force, by its sticky key or
+ * by chance; needs the headers alone, sets ctx->split, place, variant and unit.
+ * assign: what the request needs is known: a variant that cannot serve it is
+ * left, then ctx->route is the variant's.  fall: after this class, whether the
+ * request goes on in another variant.  is_barred: its variant was rolled back
+ * meanwhile; leave then moves it to the baseline (NGX_DECLINED: nobody there
+ * can serve it).
+ */
+ngx_int_t ngx_http_llm_choose(ngx_http_llm_ctx_t *ctx,
+    ngx_http_llm_split_t *split);
+llm_code_t ngx_http_llm_assign(ngx_http_llm_ctx_t *ctx);
+ngx_uint_t ngx_http_llm_fall(ngx_http_llm_ctx_t *ctx, llm_class_t class);
+ngx_uint_t ngx_http_llm_is_barred(ngx_http_llm_ctx_t *ctx);
+ngx_int_t ngx_http_llm_leave(ngx_http_llm_ctx_t *ctx);
+
+/* place.c: one outcome for the variant that a request was assigned to; end is
+ * harmless without begin.  check_json looks at a collected chat answer where
+ * the client asked for JSON. */
+void ngx_http_llm_place_begin(ngx_http_llm_ctx_t *ctx);
+void ngx_http_llm_place_end(ngx_http_llm_ctx_t *ctx, llm_class_t class);
+void ngx_http_llm_check_json(ngx_http_llm_ctx_t *ctx, llm_answer_t *answer);
+
+/* object.c.  find: NGX_OK when the request speaks of an object whose maker is
+ * known (ctx->object).  bind: of the targets that can serve it, the maker
+ * alone.  learn, learn_event: an answer, or an event, that may name one. */
+ngx_int_t ngx_http_llm_object_find(ngx_http_llm_ctx_t *ctx);
+void ngx_http_llm_object_bind(ngx_http_llm_ctx_t *ctx);
+void ngx_http_llm_object_learn(ngx_http_llm_ctx_t *ctx, llm_str_t answer);
+void ngx_http_llm_object_learn_event(ngx_http_llm_ctx_t *ctx, llm_str_t data);
+
+/* request.c: marks what targets of ctx->route cannot serve the request; any but
+ * NONE: none can.  is_on: its provider and model may be used now. */
+llm_code_t ngx_http_llm_check_targets(ngx_http_llm_ctx_t *ctx,
+    llm_str_t *message);
+ngx_uint_t ngx_http_llm_target_is_on(ngx_http_llm_target_t *t);
 
 /* models.c: the answer of GET .../models. */
 ngx_int_t ngx_http_llm_send_models(ngx_http_llm_ctx_t *ctx);

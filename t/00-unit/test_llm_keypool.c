@@ -402,6 +402,49 @@ test_tried(void)
 }
 
 
+/* What a provider keeps for one account is asked of that account. */
+static void
+test_preferred(void)
+{
+    got_t            g;
+    pool_t          *p;
+    uint32_t         i, keys, wrong;
+    llm_tried_t      tried;
+    static uint32_t  sizes[] = { 5, KEYS };
+
+    for (i = 0; i < 2; i++) {
+        keys = sizes[i];
+        p = make(LLM_SELECT_IN_ORDER, keys, 1);
+        limit(p, "1000t/m", LLM_CLOCK_SLIDING);
+
+        memset(&tried, 0, sizeof(tried));
+        tried.prefer = 3 + 1;
+
+        g = pick_for(&p->lane, 600, &tried, NOW);
+        has_picked(&g, 3, "the preferred key before the first one");
+
+        g = pick_for(&p->lane, 600, &tried, NOW);
+        has_picked(&g, 0, "... not when its limit is reached");
+
+        p = make(LLM_SELECT_IN_ORDER, keys, 1);
+        p->key[3].status = LLM_KEY_MANUAL_OFF;
+        g = pick_for(&p->lane, 1, &tried, NOW);
+        has_picked(&g, 0, "... not when it is off");
+
+        p->key[3].status = LLM_KEY_ACTIVE;
+        p->lane.resting[0] = 0;
+        tried.group[tried.n++] = 3;
+        g = pick_for(&p->lane, 1, &tried, NOW);
+        has_picked(&g, 0, "... not when it was tried");
+
+        tried.n = 0;
+        tried.prefer = keys + 1;
+        wrong = pick_for(&p->lane, 1, &tried, NOW).lease.key;
+        is_int(wrong, 0, "a key that is gone means any");
+    }
+}
+
+
 static void
 test_limits(void)
 {
@@ -952,6 +995,7 @@ main(void)
     test_eleven();
     test_spread();
     test_tried();
+    test_preferred();
     test_limits();
     test_calendar();
     test_rests();
