@@ -109,8 +109,9 @@ typedef struct {
 
 /*
  * Picks a usable key whose group was not tried by this request, and reserves
- * `need` in all of its group's limits (all or nothing).  The one it prefers goes
- * before all that `select` says.  `random` is any 64 random bits.  A key whose disabled time is over is handed out once, as probe.
+ * `need` in all of its group's limits (all or nothing).  The preferred one goes
+ * before all that `select` says.  `random` is any 64 random bits.  A key whose
+ * disabled time is over is handed out once, as probe.
  * LLM_OK: *lease is filled.  LLM_NONE: no usable key; *wait is the shortest
  * time in ms until one could be (LLM_NEVER: not by waiting), *cause why; groups
  * that were tried count only as far as they rest.

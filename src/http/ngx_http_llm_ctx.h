@@ -202,7 +202,7 @@ struct ngx_http_llm_ctx_s {
     unsigned                     mapped:1;      /* the body is in a file */
     unsigned                     own_answer:1;  /* the body is JSON of ours */
     unsigned                     forced:1;      /* the variant, by hand */
-    unsigned                     affine:1;      /* bound to who made an object */
+    unsigned                     affine:1;      /* bound to an object's maker */
     unsigned                     rescued:1;     /* another variant took over */
     unsigned                     learned:1;     /* the id of what was made */
 };

@@ -30,8 +30,6 @@ static llm_code_t ngx_http_llm_read_audio(ngx_http_llm_ctx_t *ctx,
     llm_str_t *message);
 static llm_code_t ngx_http_llm_find_route(ngx_http_llm_ctx_t *ctx);
 static void ngx_http_llm_estimate(ngx_http_llm_ctx_t *ctx);
-static llm_code_t ngx_http_llm_check_targets(ngx_http_llm_ctx_t *ctx,
-    llm_str_t *message);
 
 
 ngx_int_t
@@ -527,7 +525,7 @@ ngx_http_llm_estimate(ngx_http_llm_ctx_t *ctx)
  * providers that are off.  A request that no target can serve is refused here.
  */
 
-static llm_code_t
+llm_code_t
 ngx_http_llm_check_targets(ngx_http_llm_ctx_t *ctx, llm_str_t *message)
 {
     u_char                 *p;
@@ -543,9 +541,7 @@ ngx_http_llm_check_targets(ngx_http_llm_ctx_t *ctx, llm_str_t *message)
     for (i = 0; i < ctx->route->ntargets; i++) {
         t = &ctx->route->targets[i];
 
-        if (t->provider->enabled.off
-            || (t->model && t->model->enabled.off))
-        {
+        if (!ngx_http_llm_target_is_on(t)) {
             ctx->skipped |= (uint64_t) 1 << i;
             off++;
             continue;
@@ -585,4 +581,12 @@ ngx_http_llm_check_targets(ngx_http_llm_ctx_t *ctx, llm_str_t *message)
     message->len = p - message->data;
 
     return LLM_CODE_CALLER_UNSUPPORTED;
+}
+
+
+ngx_uint_t
+ngx_http_llm_target_is_on(ngx_http_llm_target_t *t)
+{
+    return !t->provider->enabled.off
+           && (t->model == NULL || !t->model->enabled.off);
 }
