@@ -110,6 +110,9 @@ fuzz:
 bench: module
 	@$(TOOLS)/deps.sh test wrk
 	@perl t/bench/bench.pl
+	@gcc -std=c11 -O2 -Isrc/core -o build/bench/core t/bench/bench_core.c \
+	    src/core/llm_*.c -lm
+	@build/bench/core
 
 #: make install    module, load snippet and examples (DESTDIR=...)
 install: module

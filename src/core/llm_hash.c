@@ -7,18 +7,16 @@
 #define LLM_SHA256_BLOCK  64
 
 
-uint32_t
-llm_murmur2(llm_str_t s)
+/* The whole words of *s; what is left of it is shorter than one. */
+static inline uint32_t
+llm_murmur2_words(uint32_t h, llm_str_t *s)
 {
-    size_t                len;
-    uint32_t              h, k;
+    uint32_t              k;
     const unsigned char  *p;
 
-    p = s.data;
-    len = s.len;
-    h = (uint32_t) len;
+    p = s->data;
 
-    while (len >= 4) {
+    for ( /* void */ ; s->len >= 4; s->len -= 4, p += 4) {
         k = (uint32_t) p[0] | (uint32_t) p[1] << 8 | (uint32_t) p[2] << 16
             | (uint32_t) p[3] << 24;
 
@@ -28,19 +26,26 @@ llm_murmur2(llm_str_t s)
 
         h *= 0x5bd1e995;
         h ^= k;
-
-        p += 4;
-        len -= 4;
     }
 
-    if (len) {
-        if (len == 3) {
-            h ^= (uint32_t) p[2] << 16;
+    s->data = p;
+
+    return h;
+}
+
+
+/* Up to three bytes that are left, and the finish. */
+static inline uint32_t
+llm_murmur2_tail(uint32_t h, llm_str_t s)
+{
+    if (s.len) {
+        if (s.len == 3) {
+            h ^= (uint32_t) s.data[2] << 16;
         }
-        if (len >= 2) {
-            h ^= (uint32_t) p[1] << 8;
+        if (s.len >= 2) {
+            h ^= (uint32_t) s.data[1] << 8;
         }
-        h ^= p[0];
+        h ^= s.data[0];
         h *= 0x5bd1e995;
     }
 
@@ -49,6 +54,56 @@ llm_murmur2(llm_str_t s)
     h ^= h >> 15;
 
     return h;
+}
+
+
+uint32_t
+llm_murmur2(llm_str_t s)
+{
+    uint32_t  h;
+
+    h = llm_murmur2_words((uint32_t) s.len, &s);
+
+    return llm_murmur2_tail(h, s);
+}
+
+
+uint32_t
+llm_murmur2_two(llm_str_t a, llm_str_t b)
+{
+    size_t         n;
+    uint32_t       h;
+    llm_str_t      joint;
+    unsigned char  word[4];
+
+    h = llm_murmur2_words((uint32_t) (a.len + b.len), &a);
+
+    if (a.len) {
+
+        /* a word that begins in a and ends in b */
+
+        memcpy(word, a.data, a.len);
+
+        n = sizeof(word) - a.len;
+        n = n < b.len ? n : b.len;
+
+        if (n) {
+            memcpy(word + a.len, b.data, n);
+            b.data += n;
+            b.len -= n;
+        }
+
+        joint = (llm_str_t) { a.len + n, word };
+        h = llm_murmur2_words(h, &joint);
+
+        if (joint.len) {
+            return llm_murmur2_tail(h, joint);
+        }
+    }
+
+    h = llm_murmur2_words(h, &b);
+
+    return llm_murmur2_tail(h, b);
 }
 
 

@@ -15,6 +15,9 @@
 
 uint32_t llm_murmur2(llm_str_t s);
 
+/* The same of b right behind a, without joining them. */
+uint32_t llm_murmur2_two(llm_str_t a, llm_str_t b);
+
 /* FNV-1a; seed 0 gives the published values, others independent functions. */
 uint64_t llm_fnv64(llm_str_t s, uint64_t seed);
 

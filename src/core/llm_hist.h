@@ -1,7 +1,7 @@
 /*
  * Latencies as a log-linear histogram of whole milliseconds: 16 steps to an
- * octave, so a percentile is off by less than 3 %.  Buckets only add up, which
- * merges slots, workers and nodes in any order.
+ * octave, so a percentile is off by 1/33 at most, 3 %.  Buckets only add up,
+ * which merges slots, workers and nodes in any order.
  */
 
 #ifndef LLM_HIST_H
@@ -17,7 +17,7 @@
 /* The bucket of a time; everything above the last bound is in the last one. */
 uint32_t llm_hist_bucket(uint64_t ms);
 
-/* The middle of a bucket in ms. */
+/* The middle of a bucket in ms: off by the same share at both of its ends. */
 uint64_t llm_hist_value(uint32_t bucket);
 
 /* The sum of all buckets. */

@@ -39,9 +39,9 @@ void llm_split_fill(uint8_t *owner, const uint32_t *weight, uint32_t n,
 /*
  * Changes the owners of as few buckets as lead to these weights.  A shrinking
  * variant gives its highest buckets, `base` its lowest; growing ones take them
- * in order.  Owners that are not below n lose everything.  Each byte is written
- * once, from its old value to its new one: a reader in another process sees one
- * or the other.  Returns how many buckets moved.
+ * in order, `base` last.  Owners that are not below n lose everything.  Each
+ * byte is written once, from its old value to its new one: a reader in another
+ * process sees one or the other.  Returns how many buckets moved.
  */
 uint32_t llm_split_reweigh(uint8_t *owner, const uint32_t *weight, uint32_t n,
     uint32_t base);

@@ -2,7 +2,7 @@
  * What the core costs per request and per event, in nanoseconds:
  *
  *   gcc -std=c11 -O2 -Isrc/core t/bench/bench_core.c \
- *       src/core/llm_{json,json_find,json_text,sse,multipart,hash}.c
+ *       src/core/llm_{json,json_find,json_text,sse,multipart,hash,split}.c
  *
  * The best of several rounds is shown: what disturbs a round only adds to it.
  */
@@ -16,6 +16,7 @@
 #include "llm_hash.h"
 #include "llm_json.h"
 #include "llm_multipart.h"
+#include "llm_split.h"
 #include "llm_sse.h"
 
 #define ROUNDS  9
@@ -158,6 +159,23 @@ f_murmur(llm_str_t text)
 }
 
 
+/* Whose request it is, of four variants. */
+static void
+f_split(llm_str_t text)
+{
+    static uint8_t         owner[LLM_SPLIT_BUCKETS];
+    static uint64_t        salt;
+    static const uint32_t  weight[] = { 7000, 1000, 1500, 500 };
+
+    if (salt == 0) {
+        llm_split_fill(owner, weight, 4, 0);
+        salt = 0x0123456789abcdefu;
+    }
+
+    sink += owner[llm_split_bucket(salt, text)];
+}
+
+
 /* A conversation of about this size; `unit` is what its messages say. */
 static llm_str_t
 chat(size_t size, const char *unit, size_t units)
@@ -260,6 +278,8 @@ main(void)
     run("multipart index, audio", f_multipart, form(25000000));
     run("sha256, a key", f_sha256, LLM_STR("gsk_0123456789abcdef0123456789ab"));
     run("murmur2, a user id", f_murmur, LLM_STR("user-4711@example.com"));
+    run("split, a uuid", f_split,
+        LLM_STR("0f8fad5b-d9cb-469f-a165-70867728950e"));
 
     return 0;
 }
