@@ -67,6 +67,9 @@ void llm_experiment_add(llm_experiment_arm_t *arm,
 void llm_experiment_vote(llm_experiment_arm_t *arm, uint32_t bucket, int before,
     int now);
 
+/* A unit took part; counted once, however often it is seen. */
+void llm_experiment_see(llm_experiment_arm_t *arm, uint64_t unit);
+
 /* Distinct units, about (HyperLogLog, 1.6 %). */
 uint64_t llm_experiment_units(const llm_experiment_arm_t *arm);
 
@@ -86,6 +89,7 @@ typedef enum {
     LLM_VERDICT_RUNNING = 0,
     LLM_VERDICT_BETTER,                 /* than the baseline */
     LLM_VERDICT_WORSE,
+    LLM_VERDICT_DIFFERENT,              /* of a metric without direction */
     LLM_VERDICT_SAME,                   /* no difference within the margin */
     LLM_VERDICT_INVALID                 /* sample ratio, multiple exposure */
 } llm_verdict_t;
@@ -105,12 +109,21 @@ void llm_experiment_contrast(const llm_experiment_arm_t *base,
     const llm_experiment_arm_t *arm, llm_metric_t metric, double margin,
     llm_contrast_t *c);
 
+/*
+ * What makes a comparison worthless: units that came otherwise than the weights
+ * say (p below LLM_EXPERIMENT_SRM), or that were in two arms (more than
+ * LLM_EXPERIMENT_OVERLAP of them).
+ */
+#define LLM_EXPERIMENT_SRM      0.001
+#define LLM_EXPERIMENT_OVERLAP  0.01
+
 /* Sample-ratio mismatch: p of a chi-square test of units against the weights
  * (basis points) of n arms; 1 where units are not known. */
 double llm_experiment_srm(const llm_experiment_arm_t *const *arm,
     const uint32_t *weight, uint32_t n);
 
-/* The share of units seen in more than one arm, about; 0 … 1. */
+/* The share of units that were seen in more than one arm for certain: what the
+ * counters say less four times their error. */
 double llm_experiment_overlap(const llm_experiment_arm_t *const *arm,
     uint32_t n);
 
