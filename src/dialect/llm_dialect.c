@@ -9,11 +9,11 @@
 static const llm_dialect_t  llm_dialects[] = {
     { LLM_STR("openai"), LLM_STR("Authorization"), LLM_STR("Bearer "),
       llm_openai_path, llm_openai_answer, llm_openai_refusal,
-      llm_openai_event, llm_openai_key_looks_right },
+      llm_openai_event, llm_openai_text, llm_openai_key_looks_right },
 
     { LLM_STR("mock"), LLM_STR("Authorization"), LLM_STR("Bearer "),
       llm_openai_path, llm_openai_answer, llm_openai_refusal,
-      llm_openai_event, llm_openai_key_looks_right }
+      llm_openai_event, llm_openai_text, llm_openai_key_looks_right }
 };
 
 #define LLM_DIALECTS  (sizeof(llm_dialects) / sizeof(llm_dialects[0]))

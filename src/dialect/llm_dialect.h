@@ -97,6 +97,10 @@ struct llm_dialect_s {
     llm_event_t (*event)(llm_stream_t *s, const llm_sse_event_t *ev,
         llm_buf_t *mem);
 
+    /* The text that one event's data adds to the first choice: a raw JSON
+     * string, or empty. */
+    llm_str_t (*text)(llm_endpoint_t ep, llm_str_t data);
+
     /* Whether a key looks like one of this provider's (by host): 1 yes or
      * unknown, 0 no (a warning). */
     int (*key_looks_right)(llm_str_t host, llm_str_t key);

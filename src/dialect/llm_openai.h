@@ -70,6 +70,7 @@ void llm_openai_refusal(unsigned status, const llm_hint_t *hint,
     llm_str_t body, llm_msec_t now, llm_buf_t *mem, llm_refusal_t *out);
 llm_event_t llm_openai_event(llm_stream_t *s, const llm_sse_event_t *ev,
     llm_buf_t *mem);
+llm_str_t llm_openai_text(llm_endpoint_t ep, llm_str_t data);
 int llm_openai_key_looks_right(llm_str_t host, llm_str_t key);
 
 #pragma GCC visibility pop

@@ -944,6 +944,37 @@ test_row(void)
 }
 
 
+static void
+test_text(void)
+{
+    is_str(llm_openai_text(LLM_EP_CHAT, tap_c("{\"choices\":[{\"index\":0,"
+                           "\"delta\":{\"content\":\"a\\nb\"}},{\"delta\":"
+                           "{\"content\":\"c\"}}]}")),
+           "\"a\\nb\"", "text of a chat's first choice");
+    is_str(llm_openai_text(LLM_EP_CHAT, tap_c("{\"choices\":[{\"delta\":"
+                           "{\"reasoning\":\"a\"}}]}")), "",
+           "no reasoning");
+    is_str(llm_openai_text(LLM_EP_CHAT, tap_c("{\"choices\":[{\"delta\":"
+                           "{\"content\":null}}]}")), "", "no null");
+    is_str(llm_openai_text(LLM_EP_COMPLETIONS,
+                           tap_c("{\"choices\":[{\"text\":\"x\"}]}")),
+           "\"x\"", "text of a completion");
+    is_str(llm_openai_text(LLM_EP_RESPONSES,
+                           tap_c("{\"type\":\"response.output_text.delta\","
+                                 "\"delta\":\"Hello\"}")),
+           "\"Hello\"", "text of a response");
+    is_str(llm_openai_text(LLM_EP_RESPONSES,
+                           tap_c("{\"type\":\"response.function_call_argu"
+                                 "ments.delta\",\"delta\":\"{\"}")),
+           "", "no arguments");
+    is_str(llm_openai_text(LLM_EP_TRANSCRIPTIONS,
+                           tap_c("{\"type\":\"transcript.text.delta\","
+                                 "\"delta\":\"Hi\"}")),
+           "\"Hi\"", "text of a transcript");
+    is_str(llm_openai_text(LLM_EP_CHAT, tap_c("[DONE]")), "", "no JSON");
+}
+
+
 int
 main(void)
 {
@@ -958,6 +989,7 @@ main(void)
     test_odd_events();
     test_remembered();
     test_row();
+    test_text();
 
     return tap_done();
 }
