@@ -5,7 +5,7 @@
 
 #include "tap.h"
 
-#include "llm_dialect.h"
+#include "llm_openai.h"
 
 #define NOW  1795168800000ULL           /* Fri, 20 Nov 2026 10:00:00 GMT */
 
