@@ -185,6 +185,13 @@ static const llm_code_info_t  llm_codes[LLM_CODE_N] = {
     [LLM_CODE_CALLER_TIMEOUT] =
         { llm_s("caller_timeout"), 408, LLM_INVALID, LLM_OWN, LLM_INVALID,
           llm_s("The request body did not arrive in time.") },
+    [LLM_CODE_CALLER_BAD_VALUE] =
+        { llm_s("caller_bad_value"), 400, LLM_INVALID, LLM_OWN, LLM_INVALID,
+          llm_s("A member of the request body has no usable value.") },
+    [LLM_CODE_CALLER_UNKNOWN_REQUEST] =
+        { llm_s("caller_unknown_request"), 404, LLM_INVALID, LLM_OWN,
+          llm_s("not_found_error"),
+          llm_s("No request with this id is open to feedback.") },
 
     [LLM_CODE_POLICY_FORBIDDEN] =
         { llm_s("policy_forbidden"), 403, LLM_INVALID,

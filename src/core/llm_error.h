@@ -102,6 +102,8 @@ typedef enum {
     LLM_CODE_CALLER_CONTENT_FILTER,     /* 400 */
     LLM_CODE_CALLER_BAD_REQUEST,        /* 400: nginx could not read it */
     LLM_CODE_CALLER_TIMEOUT,            /* 408: nginx waited for the body */
+    LLM_CODE_CALLER_BAD_VALUE,          /* 400: feedback with an odd member */
+    LLM_CODE_CALLER_UNKNOWN_REQUEST,    /* 404: feedback about nothing known */
 
     LLM_CODE_POLICY_FORBIDDEN,          /* 403: allow/deny, auth */
     LLM_CODE_POLICY_UNAUTHORIZED,       /* 401 */
