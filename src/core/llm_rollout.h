@@ -34,7 +34,8 @@ typedef struct {
     uint64_t    min_samples;            /* per step */
     llm_msec_t  bake;
     llm_msec_t  max_bake;               /* then paused: inconclusive */
-    llm_msec_t  soak;
+    llm_msec_t  soak;                   /* after the last step, with all the
+                                           weight the baseline had */
     llm_msec_t  rest;                   /* after a rollback, before a start */
 } llm_rollout_conf_t;
 
@@ -87,11 +88,14 @@ typedef enum {
     LLM_VERB_SET = 0,                   /* weights by hand */
     LLM_VERB_START,
     LLM_VERB_PAUSE,
-    LLM_VERB_RESUME,
+    LLM_VERB_RESUME,                    /* the step's bake begins anew, at the
+                                           first step that does not lower the
+                                           canary's weight */
     LLM_VERB_PROMOTE,                   /* one step; soaking: completed */
     LLM_VERB_PROMOTE_FULL,              /* to the last step, soaking */
     LLM_VERB_ABORT,                     /* weight 0, barred; never refused */
-    LLM_VERB_SWAP,                      /* weights and baseline role */
+    LLM_VERB_SWAP,                      /* weights and baseline role; not while
+                                           a rollout runs */
     LLM_VERB_ROLLBACK,                  /* a trigger; as ABORT */
     LLM_VERB_HOLD,                      /* a trigger with action=pause */
     LLM_VERBS
@@ -107,7 +111,8 @@ typedef struct {
     const uint32_t  *weight;            /* SET: n of them, whole */
     uint32_t         variant;           /* ABORT, ROLLBACK, SWAP: which one;
                                            NOBODY: the canary, else (ABORT)
-                                           every variant but the baseline */
+                                           every variant but the baseline,
+                                           (SWAP) the first one of the file */
     int              force;             /* START within the rest, SET of a
                                            barred variant: lifts the bar */
     uint64_t         random;            /* for ids and salts */
@@ -120,7 +125,6 @@ typedef enum {
     LLM_ACT_NO_ROLLOUT,                 /* the split has no rollout line */
     LLM_ACT_RUNNING,                    /* not while a rollout runs */
     LLM_ACT_NOT_RUNNING,
-    LLM_ACT_NOT_PAUSED,
     LLM_ACT_RESTING,                    /* until doc->rested */
     LLM_ACT_BARRED,                     /* rolled back: start it, or force */
     LLM_ACT_IS_BASELINE,                /* the canary is the baseline now */
