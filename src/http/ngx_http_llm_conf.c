@@ -25,6 +25,15 @@ static ngx_int_t ngx_http_llm_link_providers(ngx_conf_t *cf,
     ngx_http_llm_main_conf_t *lmcf);
 static ngx_int_t ngx_http_llm_link_store(ngx_conf_t *cf,
     ngx_http_llm_main_conf_t *lmcf);
+static ngx_int_t ngx_http_llm_link_keys(ngx_http_llm_main_conf_t *lmcf);
+static ngx_int_t ngx_http_llm_link_models(ngx_http_llm_main_conf_t *lmcf);
+static ngx_int_t ngx_http_llm_link_push(ngx_array_t *array, void *object);
+static ngx_int_t ngx_http_llm_link_switch(ngx_http_llm_main_conf_t *lmcf,
+    ngx_http_llm_store_switch_t *sw, ngx_str_t *name,
+    ngx_http_llm_switch_kind_e kind);
+static ngx_int_t ngx_http_llm_link_meter(ngx_http_llm_main_conf_t *lmcf,
+    ngx_http_llm_store_meter_t *meter, ngx_http_llm_provider_t *provider,
+    ngx_http_llm_model_t *model);
 
 
 void *
@@ -229,7 +238,6 @@ static ngx_int_t
 ngx_http_llm_link_providers(ngx_conf_t *cf, ngx_http_llm_main_conf_t *lmcf)
 {
     ngx_uint_t                 i;
-    ngx_http_llm_model_t     **model;
     ngx_http_core_loc_conf_t  *clcf;
     ngx_http_llm_provider_t  **provider;
 
@@ -249,59 +257,27 @@ ngx_http_llm_link_providers(ngx_conf_t *cf, ngx_http_llm_main_conf_t *lmcf)
         }
     }
 
-    model = lmcf->models.elts;
-
-    for (i = 0; i < lmcf->models.nelts; i++) {
-        if (model[i]->provider->enabled.off) {
-            model[i]->enabled.off = 1;
-        }
-    }
-
     return NGX_OK;
 }
 
 
-/* What workers share: pools that have keys, and a gate for every provider. */
+/* What workers share: pools that have keys, a gate for every provider, and what
+ * is switched and counted of providers and models. */
 
 static ngx_int_t
 ngx_http_llm_link_store(ngx_conf_t *cf, ngx_http_llm_main_conf_t *lmcf)
 {
-    char                      *rv;
-    ngx_uint_t                 i;
-    ngx_http_llm_key_pool_t  **pool;
-    ngx_http_llm_provider_t  **provider;
-    ngx_http_llm_store_pool_t **spool;
-    ngx_http_llm_store_gate_t **sgate;
+    char  *rv;
 
-    pool = lmcf->pools.elts;
-
-    for (i = 0; i < lmcf->pools.nelts; i++) {
-        if (pool[i]->store.conf.key_n == 0) {
-            continue;
-        }
-
-        spool = ngx_array_push(&lmcf->store.pools);
-        if (spool == NULL) {
-            return NGX_ERROR;
-        }
-
-        *spool = &pool[i]->store;
-    }
-
-    provider = lmcf->providers.elts;
-
-    for (i = 0; i < lmcf->providers.nelts; i++) {
-        sgate = ngx_array_push(&lmcf->store.gates);
-        if (sgate == NULL) {
-            return NGX_ERROR;
-        }
-
-        *sgate = &provider[i]->gate;
+    if (ngx_http_llm_link_keys(lmcf) != NGX_OK
+        || ngx_http_llm_link_models(lmcf) != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
     if (lmcf->zone_name.len == 0) {
 
-        if (lmcf->providers.nelts == 0) {
+        if (lmcf->providers.nelts == 0 && lmcf->splits.nelts == 0) {
             return NGX_OK;
         }
 
@@ -322,4 +298,107 @@ ngx_http_llm_link_store(ngx_conf_t *cf, ngx_http_llm_main_conf_t *lmcf)
     }
 
     return NGX_ERROR;
+}
+
+
+static ngx_int_t
+ngx_http_llm_link_keys(ngx_http_llm_main_conf_t *lmcf)
+{
+    ngx_uint_t                 i;
+    ngx_http_llm_key_pool_t  **pool;
+
+    pool = lmcf->pools.elts;
+
+    for (i = 0; i < lmcf->pools.nelts; i++) {
+        if (pool[i]->store.conf.key_n
+            && ngx_http_llm_link_push(&lmcf->store.pools, &pool[i]->store)
+               != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_llm_link_models(ngx_http_llm_main_conf_t *lmcf)
+{
+    ngx_uint_t                 i;
+    ngx_http_llm_model_t     **model;
+    ngx_http_llm_provider_t  **p;
+
+    p = lmcf->providers.elts;
+
+    for (i = 0; i < lmcf->providers.nelts; i++) {
+        if (ngx_http_llm_link_push(&lmcf->store.gates, &p[i]->gate) != NGX_OK
+            || ngx_http_llm_link_switch(lmcf, &p[i]->enabled, &p[i]->name,
+                                        NGX_HTTP_LLM_SWITCH_PROVIDER)
+               != NGX_OK
+            || ngx_http_llm_link_meter(lmcf, &p[i]->meter, p[i], NULL)
+               != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    model = lmcf->models.elts;
+
+    for (i = 0; i < lmcf->models.nelts; i++) {
+        if (ngx_http_llm_link_switch(lmcf, &model[i]->enabled, &model[i]->name,
+                                     NGX_HTTP_LLM_SWITCH_MODEL)
+            != NGX_OK
+            || ngx_http_llm_link_meter(lmcf, &model[i]->meter,
+                                       model[i]->provider, model[i])
+               != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_llm_link_push(ngx_array_t *array, void *object)
+{
+    void  **place;
+
+    place = ngx_array_push(array);
+    if (place == NULL) {
+        return NGX_ERROR;
+    }
+
+    *place = object;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_llm_link_switch(ngx_http_llm_main_conf_t *lmcf,
+    ngx_http_llm_store_switch_t *sw, ngx_str_t *name,
+    ngx_http_llm_switch_kind_e kind)
+{
+    sw->name = *name;
+    sw->kind = kind;
+
+    return ngx_http_llm_link_push(&lmcf->store.switches, sw);
+}
+
+
+static ngx_int_t
+ngx_http_llm_link_meter(ngx_http_llm_main_conf_t *lmcf,
+    ngx_http_llm_store_meter_t *meter, ngx_http_llm_provider_t *provider,
+    ngx_http_llm_model_t *model)
+{
+    meter->provider = provider->name;
+
+    if (model) {
+        meter->model = model->name;
+    }
+
+    return ngx_http_llm_link_push(&lmcf->store.meters, meter);
 }

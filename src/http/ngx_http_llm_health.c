@@ -160,7 +160,7 @@ ngx_http_llm_health_provider(ngx_http_llm_main_conf_t *lmcf,
         usable = ngx_http_llm_store_usable_keys(&lmcf->store, &p->pool->store);
     }
 
-    if (p->enabled.off) {
+    if (!ngx_http_llm_switch_is_on(&p->enabled)) {
         status = LLM_STR("off");
 
     } else if (gate.breaker == LLM_BREAKER_OPEN || (keys && usable == 0)) {

@@ -509,7 +509,7 @@ ngx_int_t
 ngx_http_llm_provider_link(ngx_conf_t *cf, ngx_http_llm_main_conf_t *lmcf,
     ngx_http_llm_provider_t *p)
 {
-    if (ngx_process == NGX_PROCESS_SIGNALLER || p->enabled.off) {
+    if (ngx_process == NGX_PROCESS_SIGNALLER) {
         return NGX_OK;
     }
 
@@ -518,6 +518,7 @@ ngx_http_llm_provider_link(ngx_conf_t *cf, ngx_http_llm_main_conf_t *lmcf,
                       "llm_provider \"%V\" is left out: its key pool \"%V\" "
                       "has no keys", &p->name, &p->pool->name);
         p->enabled.off = 1;
+        p->enabled.fixed = 1;
         return NGX_OK;
     }
 

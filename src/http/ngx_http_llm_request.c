@@ -587,6 +587,7 @@ ngx_http_llm_check_targets(ngx_http_llm_ctx_t *ctx, llm_str_t *message)
 ngx_uint_t
 ngx_http_llm_target_is_on(ngx_http_llm_target_t *t)
 {
-    return !t->provider->enabled.off
-           && (t->model == NULL || !t->model->enabled.off);
+    return ngx_http_llm_switch_is_on(&t->provider->enabled)
+           && (t->model == NULL
+               || ngx_http_llm_switch_is_on(&t->model->enabled));
 }

@@ -27,7 +27,6 @@ static ngx_http_llm_lane_node_t *ngx_http_llm_ticket_lane_locked(
 static ngx_uint_t ngx_http_llm_report_key_locked(
     ngx_http_llm_store_t *store, ngx_http_llm_ticket_t *ticket,
     const llm_outcome_t *outcome, uint64_t random, llm_msec_t now);
-static uint64_t ngx_http_llm_random(ngx_http_llm_store_t *store);
 
 
 ngx_int_t
@@ -503,7 +502,7 @@ ngx_http_llm_store_usable_keys(ngx_http_llm_store_t *store,
 
 /* SplitMix64: 64 bits at once, where ngx_random() has 31. */
 
-static uint64_t
+uint64_t
 ngx_http_llm_random(ngx_http_llm_store_t *store)
 {
     uint64_t  z;

@@ -20,12 +20,16 @@
 
 static ngx_int_t ngx_http_llm_shm_root(ngx_http_llm_store_t *store,
     ngx_shm_zone_t *zone, ngx_uint_t *fresh);
+static ngx_int_t ngx_http_llm_shm_traffic(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_t *before);
 static void ngx_http_llm_shm_sweep(ngx_http_llm_store_t *store,
     ngx_http_llm_store_t *old);
-static uint64_t ngx_http_llm_shm_oldest_locked(ngx_http_llm_root_t *root,
-    uint64_t generation);
+static void ngx_http_llm_shm_sweep_locked(ngx_http_llm_store_t *store,
+    ngx_queue_t *nodes, uint64_t floor, uint64_t force);
 static ngx_uint_t ngx_http_llm_shm_is_over(const ngx_http_llm_node_t *node,
     uint64_t floor, uint64_t force);
+static uint64_t ngx_http_llm_shm_oldest_locked(ngx_http_llm_root_t *root,
+    uint64_t generation);
 static void ngx_http_llm_shm_free_pool_locked(ngx_slab_pool_t *shpool,
     ngx_http_llm_pool_node_t *pn);
 static ngx_int_t ngx_http_llm_shm_gate(ngx_http_llm_store_t *store,
@@ -39,8 +43,6 @@ static ngx_http_llm_pool_node_t *ngx_http_llm_shm_make_pool(
     ngx_http_llm_store_t *store, ngx_http_llm_store_pool_t *pool);
 static uint32_t ngx_http_llm_shm_shape(const llm_group_conf_t *group);
 static uint64_t ngx_http_llm_shm_digest(ngx_http_llm_store_pool_t *pool);
-static ngx_int_t ngx_http_llm_shm_full(ngx_http_llm_store_t *store,
-    char *what, ngx_str_t *name);
 
 
 ngx_int_t
@@ -53,6 +55,7 @@ ngx_http_llm_shm_init(ngx_shm_zone_t *zone, void *data)
     ngx_http_llm_store_t        *store, *old;
     ngx_http_llm_store_gate_t  **gate;
     ngx_http_llm_store_pool_t  **pool;
+    ngx_http_llm_store_split_t **split;
 
     store = zone->data;
     old = data;
@@ -91,13 +94,48 @@ ngx_http_llm_shm_init(ngx_shm_zone_t *zone, void *data)
         rc = ngx_http_llm_shm_pool(store, pool[i], old, temp);
     }
 
+    if (rc == NGX_OK) {
+        rc = ngx_http_llm_shm_traffic(store, old);
+    }
+
     if (rc == NGX_OK && fresh && store->state) {
         ngx_http_llm_state_load(store, temp, zone->shm.log);
+    }
+
+    split = store->splits.elts;
+
+    for (i = 0; i < store->splits.nelts && rc == NGX_OK; i++) {
+        ngx_http_llm_split_ready(store, split[i]);
     }
 
     ngx_destroy_pool(temp);
 
     return rc;
+}
+
+
+/* Splits come last: they are large, and say so. */
+
+static ngx_int_t
+ngx_http_llm_shm_traffic(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_t *before)
+{
+    ngx_uint_t                    i;
+    ngx_http_llm_store_split_t  **split;
+
+    if (ngx_http_llm_cells_link(store) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    split = store->splits.elts;
+
+    for (i = 0; i < store->splits.nelts; i++) {
+        if (ngx_http_llm_split_link(store, split[i], before) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
 }
 
 
@@ -133,6 +171,10 @@ ngx_http_llm_shm_root(ngx_http_llm_store_t *store, ngx_shm_zone_t *zone,
 
         ngx_queue_init(&root->gates);
         ngx_queue_init(&root->pools);
+        ngx_queue_init(&root->splits);
+        ngx_http_llm_cells_init(root);
+        ngx_queue_init(&root->audit.entries);
+        ngx_memset(root->audit.hash, '0', NGX_HTTP_LLM_AUDIT_HASH);
 
         shpool->data = root;
 
@@ -161,6 +203,7 @@ static void
 ngx_http_llm_shm_sweep(ngx_http_llm_store_t *store, ngx_http_llm_store_t *old)
 {
     uint64_t                   floor;
+    ngx_uint_t                 i;
     ngx_queue_t               *q, *next;
     ngx_http_llm_node_t       *node;
     ngx_http_llm_root_t       *root;
@@ -175,17 +218,12 @@ ngx_http_llm_shm_sweep(ngx_http_llm_store_t *store, ngx_http_llm_store_t *old)
 
     root->floor = ngx_max(floor, root->floor);
 
-    for (q = ngx_queue_head(&root->gates);
-         q != ngx_queue_sentinel(&root->gates);
-         q = next)
-    {
-        next = ngx_queue_next(q);
-        node = ngx_queue_data(q, ngx_http_llm_node_t, queue);
-
-        if (ngx_http_llm_shm_is_over(node, floor, old->generation)) {
-            ngx_queue_remove(q);
-            ngx_slab_free_locked(store->shpool, node);
-        }
+    ngx_http_llm_shm_sweep_locked(store, &root->gates, floor, old->generation);
+    ngx_http_llm_shm_sweep_locked(store, &root->splits, floor,
+                                  old->generation);
+    for (i = 0; i < NGX_HTTP_LLM_CELLS; i++) {
+        ngx_http_llm_shm_sweep_locked(store, &root->cells[i], floor,
+                                      old->generation);
     }
 
     for (q = ngx_queue_head(&root->pools);
@@ -203,6 +241,27 @@ ngx_http_llm_shm_sweep(ngx_http_llm_store_t *store, ngx_http_llm_store_t *old)
     }
 
     ngx_http_llm_store_unlock(store);
+}
+
+
+/* Nodes of one piece. */
+
+static void
+ngx_http_llm_shm_sweep_locked(ngx_http_llm_store_t *store, ngx_queue_t *nodes,
+    uint64_t floor, uint64_t force)
+{
+    ngx_queue_t          *q, *next;
+    ngx_http_llm_node_t  *node;
+
+    for (q = ngx_queue_head(nodes); q != ngx_queue_sentinel(nodes); q = next) {
+        next = ngx_queue_next(q);
+        node = ngx_queue_data(q, ngx_http_llm_node_t, queue);
+
+        if (ngx_http_llm_shm_is_over(node, floor, force)) {
+            ngx_queue_remove(q);
+            ngx_slab_free_locked(store->shpool, node);
+        }
+    }
 }
 
 
@@ -502,7 +561,7 @@ ngx_http_llm_shm_digest(ngx_http_llm_store_pool_t *pool)
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_http_llm_shm_full(ngx_http_llm_store_t *store, char *what, ngx_str_t *name)
 {
     ngx_log_error(NGX_LOG_EMERG, store->log, 0,

@@ -15,10 +15,11 @@
 #include <cjson/cJSON.h>
 
 #include "ngx_http_llm_store.h"
+#include "ngx_http_llm_traffic.h"
 
 
 #define NGX_HTTP_LLM_SHM_MAGIC   0x6c6c6d67
-#define NGX_HTTP_LLM_SHM_LAYOUT  2
+#define NGX_HTTP_LLM_SHM_LAYOUT  3
 
 #define NGX_HTTP_LLM_ROWS        128        /* workers, old ones included */
 #define NGX_HTTP_LLM_LANES       64         /* models of a pool with memory of
@@ -92,6 +93,116 @@ struct ngx_http_llm_pool_node_s {
 };
 
 
+/*
+ * Nodes of one fixed size that are found by a hash alone: what a changed split
+ * keeps of its variants, what a switch was set to.  The node comes first, the
+ * rest follows zeroed.
+ */
+typedef enum {
+    NGX_HTTP_LLM_CELL_VARIANT = 0,
+    NGX_HTTP_LLM_CELL_ARM,
+    NGX_HTTP_LLM_CELL_MIRROR,
+    NGX_HTTP_LLM_CELL_SWITCH,
+    NGX_HTTP_LLM_CELL_METER,
+    NGX_HTTP_LLM_CELLS
+} ngx_http_llm_cell_e;
+
+
+/* Of a split's and a variant's name and the length of a slot: all nodes of the
+ * split that have such a variant count here. */
+typedef struct {
+    ngx_http_llm_node_t            node;
+    llm_window_t                   window;
+    ngx_http_llm_variant_totals_t  totals;
+} ngx_http_llm_variant_node_t;
+
+
+/* Of a split's, a variant's and an experiment's name. */
+typedef struct {
+    ngx_http_llm_node_t         node;
+    llm_experiment_arm_t        arm;
+} ngx_http_llm_arm_node_t;
+
+
+typedef struct {
+    ngx_http_llm_node_t           node;
+    ngx_http_llm_mirror_totals_t  totals;
+} ngx_http_llm_mirror_node_t;
+
+
+/* Of what is switched, and of what the file says about it. */
+struct ngx_http_llm_switch_node_s {
+    ngx_http_llm_node_t         node;
+    uint32_t                    word;       /* ngx_http_llm_switch_word_e */
+};
+
+typedef enum {
+    NGX_HTTP_LLM_SWITCH_UNSET = 0,          /* as the file says */
+    NGX_HTTP_LLM_SWITCH_ON,
+    NGX_HTTP_LLM_SWITCH_OFF
+} ngx_http_llm_switch_word_e;
+
+
+typedef struct {
+    ngx_http_llm_node_t         node;
+    ngx_http_llm_meter_data_t   data;
+} ngx_http_llm_meter_node_t;
+
+
+/*
+ * A split as one block of the configuration has it: another block is another
+ * node.  `doc`, `owner`, `frozen` and `trigger` are written under the lock; who
+ * picks reads single words of them without it.
+ */
+struct ngx_http_llm_split_node_s {
+    ngx_http_llm_node_t           node;
+    uint64_t                      digest;   /* of the block */
+    uint32_t                      n;
+    uint32_t                      restored; /* from the state file */
+    uint64_t                      names[LLM_SPLIT_VARIANTS];    /* hashes */
+    llm_split_doc_t               doc;
+    uint64_t                      phase;    /* of the experiment: grows when
+                                               weights change */
+    llm_msec_t                    frozen_at;        /* 0: not frozen */
+    uint32_t                      frozen_variant;   /* whose sums */
+    llm_sums_t                    frozen;   /* when the rollout started */
+    llm_trigger_state_t           trigger[LLM_SPLIT_TRIGGERS]
+                                         [LLM_SPLIT_VARIANTS];
+    ngx_http_llm_variant_node_t  *variant[LLM_SPLIT_VARIANTS];
+    ngx_http_llm_arm_node_t      *arm[LLM_SPLIT_VARIANTS];      /* or NULL */
+    ngx_http_llm_mirror_node_t   *mirror;                       /* or NULL */
+    uint8_t                       owner[LLM_SPLIT_BUCKETS];
+};
+
+
+/* An entry of the audit trail, without its line end. */
+typedef struct {
+    ngx_queue_t                 queue;
+    uint64_t                    seq;
+    size_t                      len;
+    u_char                      line[1];
+} ngx_http_llm_audit_node_t;
+
+#define NGX_HTTP_LLM_AUDIT_HASH  64         /* hexadecimal digits */
+
+typedef struct {
+    ngx_queue_t                 entries;    /* oldest first */
+    ngx_uint_t                  n;
+    size_t                      size;       /* of their lines */
+    uint64_t                    seq;        /* of the newest entry */
+    uint64_t                    lost;       /* that the zone had no room for */
+    u_char                      hash[NGX_HTTP_LLM_AUDIT_HASH];
+} ngx_http_llm_audit_t;
+
+
+/* Which worker moves rollouts; pid 0: nobody. */
+typedef struct {
+    ngx_pid_t                   pid;
+    uint64_t                    generation;
+    llm_msec_t                  at;         /* renewed */
+} ngx_http_llm_lead_t;
+
+
 typedef struct {
     uint32_t                    magic;
     uint32_t                    layout;
@@ -104,6 +215,12 @@ typedef struct {
     uint64_t                    file;       /* which of that name is ours */
     ngx_queue_t                 gates;
     ngx_queue_t                 pools;
+    ngx_queue_t                 splits;
+    ngx_queue_t                 cells[NGX_HTTP_LLM_CELLS];
+    ngx_http_llm_lead_t         lead;
+    ngx_http_llm_audit_t        audit;
+    void                       *votes;      /* NULL until the first */
+    ngx_http_llm_vote_totals_t  vote_totals;
     ngx_http_llm_worker_row_t   row[NGX_HTTP_LLM_ROWS];
 } ngx_http_llm_root_t;
 
@@ -112,6 +229,9 @@ typedef struct {
     ngx_shmtx_lock(&(store)->shpool->mutex)
 #define ngx_http_llm_store_unlock(store)                                      \
     ngx_shmtx_unlock(&(store)->shpool->mutex)
+
+
+#define NGX_HTTP_LLM_NOWHERE     ((uint32_t) -1)    /* no such index */
 
 
 static ngx_inline llm_str_t
@@ -126,6 +246,86 @@ ngx_http_llm_str(const ngx_str_t *s)
 /* Zone initialisation: finds or makes the nodes of all gates and pools, frees
  * those that nobody can use any more. */
 ngx_int_t ngx_http_llm_shm_init(ngx_shm_zone_t *zone, void *data);
+
+/* An error that says for what the zone is too small. */
+ngx_int_t ngx_http_llm_shm_full(ngx_http_llm_store_t *store, char *what,
+    ngx_str_t *name);
+
+
+/* ngx_http_llm_cell.c */
+
+/* The cell with that hash, made of `size` zeroed bytes if there is none yet;
+ * NULL: the zone is full. */
+void *ngx_http_llm_cell(ngx_http_llm_store_t *store, ngx_http_llm_cell_e kind,
+    uint64_t hash, size_t size);
+void ngx_http_llm_cells_init(ngx_http_llm_root_t *root);
+
+/* Switches and meters of a configuration; meters do without what is full. */
+ngx_int_t ngx_http_llm_cells_link(ngx_http_llm_store_t *store);
+
+/* A hash of several names in order. */
+uint64_t ngx_http_llm_cell_hash(const ngx_str_t *a, const ngx_str_t *b,
+    uint64_t seed);
+
+
+/* ngx_http_llm_switch.c: which node is a switch's. */
+uint64_t ngx_http_llm_switch_hash(const ngx_http_llm_store_switch_t *sw);
+
+
+/* ngx_http_llm_split_node.c */
+
+/* Finds or makes the node of a split, when the configuration is read; `before`:
+ * the store of the configuration in force, or NULL. */
+ngx_int_t ngx_http_llm_split_link(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_split_t *split, ngx_http_llm_store_t *before);
+
+/* When the state file was read: start=now of nodes that had no document. */
+void ngx_http_llm_split_ready(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_split_t *split);
+
+/* A worker is gone, nobody knows which of the running requests were its. */
+void ngx_http_llm_split_forgive_locked(ngx_http_llm_root_t *root);
+
+
+/* ngx_http_llm_split_act.c */
+
+/* What hangs on a document that changed: to be saved, a new phase. */
+void ngx_http_llm_split_changed_locked(ngx_http_llm_store_t *store,
+    ngx_http_llm_split_node_t *sn, const llm_split_doc_t *before);
+
+/* The entry of a change, in the order of the changes.  `actor` NULL: the
+ * configuration. */
+void ngx_http_llm_split_audit_locked(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_split_t *split, ngx_str_t *action,
+    const llm_split_doc_t *before, ngx_http_llm_actor_t *actor);
+
+/* The variant of a node with that hash, or NGX_HTTP_LLM_NOWHERE. */
+static ngx_inline uint32_t
+ngx_http_llm_split_index(const ngx_http_llm_split_node_t *sn, uint64_t name)
+{
+    uint32_t  i;
+
+    for (i = 0; i < sn->n; i++) {
+        if (sn->names[i] == name) {
+            return i;
+        }
+    }
+
+    return NGX_HTTP_LLM_NOWHERE;
+}
+
+
+/* ngx_http_llm_audit.c */
+
+#define NGX_HTTP_LLM_AUDIT_FIELDS  1024     /* bytes of a split's fields */
+
+/* As ngx_http_llm_audit(). */
+void ngx_http_llm_audit_locked(ngx_http_llm_store_t *store,
+    ngx_http_llm_actor_t *actor, ngx_str_t *action, ngx_str_t *fields);
+
+
+/* ngx_http_llm_admit.c: 64 random bits, good enough for chances and salts. */
+uint64_t ngx_http_llm_random(ngx_http_llm_store_t *store);
 
 
 /* ngx_http_llm_lane.c */
@@ -160,8 +360,6 @@ typedef struct {
     ngx_http_llm_index_entry_t *entry;      /* sorted by id */
     ngx_uint_t                  n;
 } ngx_http_llm_index_t;
-
-#define NGX_HTTP_LLM_NOWHERE  ((uint32_t) -1)
 
 /* Tables of a node's keys and groups by what identifies them; the memory is
  * the process's own, from `pool`. */

@@ -155,11 +155,16 @@ ngx_http_llm_store_exit_process(ngx_http_llm_store_t *store)
         ngx_http_llm_state_save(store);
     }
 
-    if (store->row == NGX_HTTP_LLM_ROWS) {
-        return;
+    ngx_http_llm_store_lock(store);
+
+    if (store->places) {
+        ngx_http_llm_split_forgive_locked(root);
     }
 
-    ngx_http_llm_store_lock(store);
+    if (store->row == NGX_HTTP_LLM_ROWS) {
+        ngx_http_llm_store_unlock(store);
+        return;
+    }
 
     ngx_http_llm_inflight_forget_locked(root, store->row);
     root->row[store->row].pid = 0;
@@ -192,6 +197,7 @@ ngx_http_llm_store_reap(ngx_http_llm_store_t *store)
 
         if (root->row[i].pid == pid) {
             ngx_http_llm_inflight_forget_locked(root, i);
+            ngx_http_llm_split_forgive_locked(root);
             root->row[i].pid = 0;
         }
 

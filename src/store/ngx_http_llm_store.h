@@ -78,6 +78,8 @@ struct ngx_http_llm_store_s {
     ngx_uint_t                 row;             /* in the worker table */
     ngx_uint_t                 joined;          /* this worker has a row */
     uint64_t                   seed;            /* of this worker's chances */
+    ngx_uint_t                 places;          /* requests of this worker in
+                                                   splits, begun */
     ngx_uint_t                 nomem;           /* lanes the zone had no room
                                                    for since the last report */
     ngx_msec_t                 nomem_logged;

@@ -235,18 +235,21 @@ typedef struct {
     ngx_http_llm_switch_kind_e  kind;
     ngx_uint_t                  off;            /* what the file says */
     time_t                      until;          /* enabled until=; 0: none */
+    ngx_uint_t                  fixed;          /* cannot work, so cannot be
+                                                   switched on: no keys */
     ngx_http_llm_switch_node_t *node;           /* set by zone init */
 } ngx_http_llm_store_switch_t;
 
 /* Whether it may be used now.  Without a lock. */
 ngx_uint_t ngx_http_llm_switch_is_on(ngx_http_llm_store_switch_t *sw);
 
-/* NGX_OK: changed, or as it was; an audit entry is made for a change. */
+/* NGX_OK: changed, or as it was; an audit entry is made for a change.
+ * NGX_DECLINED: it cannot be switched on (sw->fixed). */
 ngx_int_t ngx_http_llm_switch_set(ngx_http_llm_store_t *store,
     ngx_http_llm_store_switch_t *sw, ngx_uint_t on,
     ngx_http_llm_actor_t *actor);
 
-/* A key of a pool by its place. */
+/* A key of a pool by its place.  Switching it on ends what it rests for. */
 ngx_uint_t ngx_http_llm_key_is_on(ngx_http_llm_store_t *store,
     ngx_http_llm_store_pool_t *pool, ngx_uint_t key);
 ngx_int_t ngx_http_llm_key_set(ngx_http_llm_store_t *store,

@@ -1,0 +1,365 @@
+/*
+ * The node of a split: made when a configuration is read, found again as long
+ * as its block stays the same.
+ *
+ * A changed block is another node with the weights of the file.  It keeps the
+ * salt and, as far as the weights allow, the owners of the buckets, so that few
+ * users move; its variants go on counting where those of the same names did.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "llm_hash.h"
+#include "ngx_http_llm_shm.h"
+
+
+static ngx_http_llm_split_node_t *ngx_http_llm_split_find(
+    ngx_http_llm_store_t *store, uint64_t hash, ngx_http_llm_store_t *before);
+static ngx_uint_t ngx_http_llm_split_is_same(
+    const ngx_http_llm_store_split_t *split,
+    const ngx_http_llm_split_node_t *sn);
+static void ngx_http_llm_split_touch(ngx_http_llm_store_t *store,
+    ngx_http_llm_split_node_t *sn);
+static ngx_int_t ngx_http_llm_split_make(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_split_t *split, uint64_t hash);
+static ngx_int_t ngx_http_llm_split_cells(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_split_t *split, ngx_http_llm_split_node_t *sn);
+static void ngx_http_llm_split_inherit(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_split_t *split, ngx_http_llm_split_node_t *old);
+static ngx_int_t ngx_http_llm_split_full(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_split_t *split);
+
+
+ngx_int_t
+ngx_http_llm_split_link(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_split_t *split, ngx_http_llm_store_t *before)
+{
+    uint64_t                    hash;
+    ngx_http_llm_split_node_t  *old;
+
+    hash = llm_fnv64(ngx_http_llm_str(&split->name), 0);
+    old = ngx_http_llm_split_find(store, hash, before);
+
+    if (old && ngx_http_llm_split_is_same(split, old)) {
+        ngx_http_llm_split_touch(store, old);
+        split->node = old;
+        return NGX_OK;
+    }
+
+    if (ngx_http_llm_split_make(store, split, hash) != NGX_OK) {
+        return ngx_http_llm_split_full(store, split);
+    }
+
+    if (old) {
+        ngx_http_llm_split_inherit(store, split, old);
+
+        ngx_log_error(NGX_LOG_NOTICE, store->log, 0,
+                      "llm_split \"%V\" %s: it begins again with the weights "
+                      "of the file", &split->name,
+                      old->digest == split->digest ? "is to be reset"
+                                                   : "has changed");
+    }
+
+    return NGX_OK;
+}
+
+
+/* As for pools: the node of the configuration in force, else the newest. */
+
+static ngx_http_llm_split_node_t *
+ngx_http_llm_split_find(ngx_http_llm_store_t *store, uint64_t hash,
+    ngx_http_llm_store_t *before)
+{
+    ngx_uint_t                    i;
+    ngx_queue_t                  *q;
+    ngx_http_llm_root_t          *root;
+    ngx_http_llm_split_node_t    *sn, *newest;
+    ngx_http_llm_store_split_t  **split;
+
+    if (before) {
+        split = before->splits.elts;
+
+        for (i = 0; i < before->splits.nelts; i++) {
+            if (split[i]->node->node.hash == hash) {
+                return split[i]->node;
+            }
+        }
+    }
+
+    root = store->root;
+    newest = NULL;
+
+    for (q = ngx_queue_head(&root->splits);
+         q != ngx_queue_sentinel(&root->splits);
+         q = ngx_queue_next(q))
+    {
+        sn = ngx_queue_data(q, ngx_http_llm_split_node_t, node.queue);
+
+        if (sn->node.hash == hash
+            && (newest == NULL || sn->node.used >= newest->node.used))
+        {
+            newest = sn;
+        }
+    }
+
+    return newest;
+}
+
+
+static ngx_uint_t
+ngx_http_llm_split_is_same(const ngx_http_llm_store_split_t *split,
+    const ngx_http_llm_split_node_t *sn)
+{
+    ngx_uint_t  i;
+
+    if (split->reset || sn->digest != split->digest || sn->n != split->n
+        || sn->variant[0]->window.slot != split->pace.slot)
+    {
+        return 0;
+    }
+
+    for (i = 0; i < split->n; i++) {
+        if (sn->names[i]
+            != llm_fnv64(ngx_http_llm_str(&split->variants[i]), 0))
+        {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+static void
+ngx_http_llm_split_touch(ngx_http_llm_store_t *store,
+    ngx_http_llm_split_node_t *sn)
+{
+    ngx_uint_t  i;
+
+    sn->node.used = store->generation;
+
+    for (i = 0; i < sn->n; i++) {
+        sn->variant[i]->node.used = store->generation;
+
+        if (sn->arm[i]) {
+            sn->arm[i]->node.used = store->generation;
+        }
+    }
+
+    if (sn->mirror) {
+        sn->mirror->node.used = store->generation;
+    }
+}
+
+
+static ngx_int_t
+ngx_http_llm_split_make(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_split_t *split, uint64_t hash)
+{
+    ngx_uint_t                  i;
+    ngx_http_llm_root_t        *root;
+    ngx_http_llm_split_node_t  *sn;
+
+    root = store->root;
+
+    sn = ngx_slab_calloc(store->shpool, sizeof(ngx_http_llm_split_node_t));
+    if (sn == NULL) {
+        return NGX_ERROR;
+    }
+
+    sn->node.hash = hash;
+    sn->node.made = store->generation;
+    sn->node.used = store->generation;
+    sn->digest = split->digest;
+    sn->n = (uint32_t) split->n;
+
+    for (i = 0; i < split->n; i++) {
+        sn->names[i] = llm_fnv64(ngx_http_llm_str(&split->variants[i]), 0);
+    }
+
+    if (ngx_http_llm_split_cells(store, split, sn) != NGX_OK) {
+        ngx_slab_free(store->shpool, sn);
+        return NGX_ERROR;
+    }
+
+    /* the same salt on every node and after every start */
+
+    llm_rollout_init(&sn->doc, sn->owner, split->weight, sn->n, hash,
+                     ngx_http_llm_store_now(store));
+
+    split->node = sn;
+
+    ngx_http_llm_store_lock(store);
+    ngx_queue_insert_tail(&root->splits, &sn->node.queue);
+    ngx_http_llm_store_unlock(store);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_llm_split_cells(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_split_t *split, ngx_http_llm_split_node_t *sn)
+{
+    uint64_t                      hash;
+    ngx_uint_t                    i;
+    ngx_http_llm_variant_node_t  *vn;
+
+    for (i = 0; i < split->n; i++) {
+        hash = ngx_http_llm_cell_hash(&split->name, &split->variants[i], 0);
+
+        vn = ngx_http_llm_cell(store, NGX_HTTP_LLM_CELL_VARIANT,
+                               hash ^ split->pace.slot,
+                               sizeof(ngx_http_llm_variant_node_t));
+        if (vn == NULL) {
+            return NGX_ERROR;
+        }
+
+        if (vn->window.slot == 0) {
+            llm_window_init(&vn->window, split->pace.slot);
+        }
+
+        sn->variant[i] = vn;
+
+        if (split->experiment.len == 0) {
+            continue;
+        }
+
+        hash = llm_fnv64(ngx_http_llm_str(&split->experiment), hash);
+        sn->arm[i] = ngx_http_llm_cell(store, NGX_HTTP_LLM_CELL_ARM, hash,
+                                       sizeof(ngx_http_llm_arm_node_t));
+        if (sn->arm[i] == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    if (!split->mirrored) {
+        return NGX_OK;
+    }
+
+    sn->mirror = ngx_http_llm_cell(store, NGX_HTTP_LLM_CELL_MIRROR,
+                                   sn->node.hash,
+                                   sizeof(ngx_http_llm_mirror_node_t));
+
+    return sn->mirror ? NGX_OK : NGX_ERROR;
+}
+
+
+/* The document stays that of the file, but for what says where users are. */
+
+static void
+ngx_http_llm_split_inherit(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_split_t *split, ngx_http_llm_split_node_t *old)
+{
+    uint8_t                     place[256];
+    uint32_t                    i;
+    ngx_http_llm_split_node_t  *sn;
+
+    sn = split->node;
+
+    /* 0xff: nobody's any more */
+
+    ngx_memset(place, 0xff, sizeof(place));
+
+    for (i = 0; i < old->n; i++) {
+        place[i] = (uint8_t) ngx_http_llm_split_index(sn, old->names[i]);
+    }
+
+    ngx_http_llm_store_lock(store);
+
+    sn->doc.salt = old->doc.salt;
+    sn->doc.version = old->doc.version + 1;
+    sn->doc.epoch = old->doc.epoch;
+    sn->phase = old->phase + 1;
+
+    for (i = 0; i < LLM_SPLIT_BUCKETS; i++) {
+        sn->owner[i] = place[old->owner[i]];
+    }
+
+    (void) llm_split_reweigh(sn->owner, sn->doc.weight, sn->n, sn->doc.base);
+
+    ngx_http_llm_split_changed_locked(store, sn, NULL);
+
+    ngx_http_llm_store_unlock(store);
+}
+
+
+static ngx_int_t
+ngx_http_llm_split_full(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_split_t *split)
+{
+    size_t  size;
+
+    size = ngx_align(sizeof(ngx_http_llm_variant_node_t), ngx_pagesize);
+
+    if (split->experiment.len) {
+        size += ngx_align(sizeof(ngx_http_llm_arm_node_t), ngx_pagesize);
+    }
+
+    size = split->n * size
+           + ngx_align(sizeof(ngx_http_llm_split_node_t), ngx_pagesize);
+
+    if (split->mirrored) {
+        size += ngx_align(sizeof(ngx_http_llm_mirror_node_t), ngx_pagesize);
+    }
+
+    ngx_log_error(NGX_LOG_EMERG, store->log, 0,
+                  "llm_zone \"%V\" of %uzk is too small for llm_split \"%V\": "
+                  "its %ui variants take %uzk",
+                  &store->zone->shm.name, store->zone->shm.size / 1024,
+                  &split->name, split->n, size / 1024);
+
+    return NGX_ERROR;
+}
+
+
+void
+ngx_http_llm_split_ready(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_split_t *split)
+{
+    llm_act_t                   act;
+    llm_act_result_t            result;
+    ngx_http_llm_split_node_t  *sn;
+
+    sn = split->node;
+
+    if (!split->start_now || sn->node.made != store->generation
+        || sn->restored)
+    {
+        return;
+    }
+
+    ngx_memzero(&act, sizeof(llm_act_t));
+
+    act.verb = LLM_VERB_START;
+    act.variant = LLM_ROLLOUT_NOBODY;
+
+    if (ngx_http_llm_split_act(store, split, 0, &act, NULL, NULL, &result)
+        == NGX_OK
+        && result == LLM_ACT_DONE)
+    {
+        ngx_log_error(NGX_LOG_NOTICE, store->log, 0,
+                      "llm_split \"%V\": its rollout starts now", &split->name);
+    }
+}
+
+
+void
+ngx_http_llm_split_forgive_locked(ngx_http_llm_root_t *root)
+{
+    ngx_queue_t                  *q, *variants;
+    ngx_http_llm_variant_node_t  *vn;
+
+    variants = &root->cells[NGX_HTTP_LLM_CELL_VARIANT];
+
+    for (q = ngx_queue_head(variants);
+         q != ngx_queue_sentinel(variants);
+         q = ngx_queue_next(q))
+    {
+        vn = ngx_queue_data(q, ngx_http_llm_variant_node_t, node.queue);
+
+        llm_window_forgive(&vn->window);
+    }
+}
