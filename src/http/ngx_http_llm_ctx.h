@@ -31,7 +31,8 @@
 #define NGX_HTTP_LLM_SCRATCH      2304      /* decoded messages of an attempt */
 
 
-typedef struct ngx_http_llm_ctx_s  ngx_http_llm_ctx_t;
+typedef struct ngx_http_llm_ctx_s     ngx_http_llm_ctx_t;
+typedef struct ngx_http_llm_shadow_s  ngx_http_llm_shadow_t;
 
 
 /* What the request is waiting for. */
@@ -138,6 +139,8 @@ struct ngx_http_llm_ctx_s {
     ngx_uint_t                   variant;       /* that serves it now */
     ngx_uint_t                   visited;       /* variants so far, as bits */
     uint64_t                     unit;          /* hash of the sticky key; 0 */
+    ngx_http_llm_shadow_t       *shadow;        /* a copy for the mirror, which
+                                                   has no client; NULL */
     ngx_http_llm_object_t        object;        /* it speaks of, if affine */
     ngx_str_t                    raw_audio;   /* file extension of a raw body */
     ngx_str_t                    system;        /* rendered prompts, escaped */
