@@ -326,8 +326,9 @@ ngx_http_llm_put_format(ngx_http_llm_ctx_t *ctx, llm_buf_t *b,
 llm_class_t
 ngx_http_llm_analyze_answer(ngx_http_llm_ctx_t *ctx, llm_answer_t *answer)
 {
-    llm_buf_t   text;
-    ngx_buf_t  *b;
+    llm_buf_t    text;
+    ngx_buf_t   *b;
+    llm_class_t  class;
 
     if (llm_str_eq(answer->finish_reason, LLM_STR("content_filter"))) {
         return LLM_CLASS_CONTENT_FILTER;
@@ -361,7 +362,12 @@ ngx_http_llm_analyze_answer(ngx_http_llm_ctx_t *ctx, llm_answer_t *answer)
         return LLM_CLASS_OK;
     }
 
-    return ngx_http_llm_unwrap(ctx, llm_buf_view(&text), b);
+    class = ngx_http_llm_unwrap(ctx, llm_buf_view(&text), b);
+
+    ctx->send->json_checked = 1;
+    ctx->send->json_invalid = (class != LLM_CLASS_OK);
+
+    return class;
 }
 
 

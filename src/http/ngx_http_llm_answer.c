@@ -23,6 +23,8 @@ static ngx_int_t ngx_http_llm_end(ngx_http_llm_ctx_t *ctx);
 static ngx_int_t ngx_http_llm_commit(ngx_http_llm_ctx_t *ctx);
 static void ngx_http_llm_arm(ngx_http_llm_ctx_t *ctx, ngx_msec_t timeout);
 static ngx_uint_t ngx_http_llm_type_is(ngx_str_t *type, const char *prefix);
+static void ngx_http_llm_read_answer(ngx_http_llm_ctx_t *ctx, llm_str_t body,
+    llm_buf_t *mem);
 static llm_class_t ngx_http_llm_resource(ngx_http_llm_ctx_t *ctx,
     llm_str_t body);
 
@@ -422,7 +424,6 @@ ngx_http_llm_answer_classify(ngx_http_llm_ctx_t *ctx)
 {
     llm_buf_t                 mem;
     llm_str_t                 body;
-    llm_answer_t              answer;
     ngx_uint_t                status;
     ngx_http_llm_send_t      *send;
     const llm_dialect_t      *dialect;
@@ -472,17 +473,37 @@ ngx_http_llm_answer_classify(ngx_http_llm_ctx_t *ctx)
         return;
     }
 
-    ngx_memzero(&answer, sizeof(llm_answer_t));
-    answer.brief = !ctx->analyze;
+    ngx_http_llm_read_answer(ctx, body, &mem);
+}
 
-    dialect->answer(ctx->endpoint, body, &mem, &answer);
+
+static void
+ngx_http_llm_read_answer(ngx_http_llm_ctx_t *ctx, llm_str_t body,
+    llm_buf_t *mem)
+{
+    llm_answer_t          answer;
+    ngx_http_llm_send_t  *send;
+
+    send = ctx->send;
+
+    ngx_memzero(&answer, sizeof(llm_answer_t));
+    answer.brief = !ctx->analyze && !ngx_http_llm_wants_json(ctx);
+
+    send->target->provider->dialect->answer(ctx->endpoint, body, mem, &answer);
 
     send->outcome.class = answer.class;
     send->refusal.message = answer.message;
     llm_usage_merge(&ctx->usage, &answer.usage);
 
-    if (answer.class == LLM_CLASS_OK && ctx->analyze) {
+    if (answer.class != LLM_CLASS_OK) {
+        return;
+    }
+
+    if (ctx->analyze) {
         send->outcome.class = ngx_http_llm_analyze_answer(ctx, &answer);
+
+    } else if (!answer.brief) {
+        ngx_http_llm_check_json(ctx, &answer);
     }
 }
 

@@ -30,6 +30,8 @@ ngx_http_llm_attempt_start(ngx_http_llm_ctx_t *ctx)
         return;
     }
 
+    ngx_http_llm_place_begin(ctx);
+
     if (ngx_http_llm_left(ctx) == 0) {
         /* the body took all the time there was: nobody is asked */
         ctx->deadline_hit = 1;
@@ -38,11 +40,24 @@ ngx_http_llm_attempt_start(ngx_http_llm_ctx_t *ctx)
         return;
     }
 
-    while (ctx->skipped & ((uint64_t) 1 << ctx->current)) {
-        ctx->current++;
-    }
+    ctx->current = ngx_http_llm_first_target(ctx);
 
     ngx_http_llm_pick(ctx);
+}
+
+
+ngx_uint_t
+ngx_http_llm_first_target(ngx_http_llm_ctx_t *ctx)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < ctx->route->ntargets; i++) {
+        if (!(ctx->skipped & ((uint64_t) 1 << i))) {
+            break;
+        }
+    }
+
+    return i;
 }
 
 
@@ -79,6 +94,17 @@ ngx_http_llm_pick(ngx_http_llm_ctx_t *ctx)
     ngx_int_t  rc;
 
     ngx_memzero(ctx->send, sizeof(ngx_http_llm_send_t));
+
+    if (ngx_http_llm_is_barred(ctx) && !ctx->affine
+        && ngx_http_llm_leave(ctx) != NGX_OK)
+    {
+        if (ctx->class == LLM_CLASS_OK) {
+            ctx->code = LLM_CODE_GATEWAY_NO_TARGET;
+        }
+
+        ngx_http_llm_give_up(ctx);
+        return;
+    }
 
     ctx->send->target = &ctx->route->targets[ctx->current];
     ctx->send->started = ngx_current_msec;
@@ -369,6 +395,12 @@ ngx_http_llm_decide(ngx_http_llm_ctx_t *ctx, llm_class_t class,
         return;
 
     case LLM_DO_GIVE_UP:
+
+        if (ngx_http_llm_fall(ctx, class)) {
+            ngx_http_llm_pick(ctx);
+            return;
+        }
+
         ngx_http_llm_give_up(ctx);
     }
 }

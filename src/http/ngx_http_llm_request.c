@@ -29,7 +29,10 @@ static llm_code_t ngx_http_llm_read_form(ngx_http_llm_ctx_t *ctx,
 static llm_code_t ngx_http_llm_read_audio(ngx_http_llm_ctx_t *ctx,
     llm_str_t *message);
 static llm_code_t ngx_http_llm_find_route(ngx_http_llm_ctx_t *ctx);
-static void ngx_http_llm_estimate(ngx_http_llm_ctx_t *ctx);
+static llm_code_t ngx_http_llm_find_variant(ngx_http_llm_ctx_t *ctx,
+    ngx_http_llm_split_t *split);
+static void ngx_http_llm_estimate(ngx_http_llm_ctx_t *ctx,
+    ngx_http_llm_route_t *route);
 
 
 ngx_int_t
@@ -296,7 +299,6 @@ ngx_http_llm_body_handler(ngx_http_request_t *r)
     }
 
     if (code == LLM_CODE_NONE) {
-        ngx_http_llm_estimate(ctx);
         code = ngx_http_llm_check_targets(ctx, &message);
     }
 
@@ -455,19 +457,20 @@ ngx_http_llm_read_audio(ngx_http_llm_ctx_t *ctx, llm_str_t *message)
 
 
 /*
- * What llm_pass leads to.  A variable finds models and routes only: providers
- * and anything internal stay out of a client's reach.
+ * What llm_pass leads to.  A variable finds models, routes and splits of them
+ * only: providers and anything internal stay out of a client's reach.
  */
 
 static llm_code_t
 ngx_http_llm_find_route(ngx_http_llm_ctx_t *ctx)
 {
-    ngx_str_t             value;
-    ngx_http_llm_name_t  *name;
+    ngx_str_t              value;
+    ngx_http_llm_name_t   *name;
+    ngx_http_llm_split_t  *split;
 
     if (ctx->llcf->pass == NULL) {
         ctx->route = ctx->llcf->route;
-        return LLM_CODE_NONE;
+        return ngx_http_llm_find_variant(ctx, ctx->llcf->split);
     }
 
     if (ngx_http_complex_value(ctx->request, ctx->llcf->pass, &value)
@@ -486,32 +489,67 @@ ngx_http_llm_find_route(ngx_http_llm_ctx_t *ctx)
         return LLM_CODE_CALLER_MODEL_NOT_FOUND;
     }
 
+    split = (name->kind == NGX_HTTP_LLM_SPLIT) ? name->object : NULL;
+
+    if (split && split->apps) {
+        return LLM_CODE_CALLER_MODEL_NOT_FOUND;
+    }
+
     ctx->route = name->route;
 
-    return LLM_CODE_NONE;
+    return ngx_http_llm_find_variant(ctx, split);
+}
+
+
+/* Chosen before the body was read where some variant is an application. */
+
+static llm_code_t
+ngx_http_llm_find_variant(ngx_http_llm_ctx_t *ctx, ngx_http_llm_split_t *split)
+{
+    ngx_uint_t  i;
+
+    if (split == NULL) {
+        ngx_http_llm_estimate(ctx, ctx->route);
+        return LLM_CODE_NONE;
+    }
+
+    if (ctx->split == NULL && ngx_http_llm_choose(ctx, split) != NGX_OK) {
+        return LLM_CODE_GATEWAY_ERROR;
+    }
+
+    for (i = 0; i < split->store.n; i++) {
+        ngx_http_llm_estimate(ctx, split->variants[i].route);
+    }
+
+    return ngx_http_llm_assign(ctx);
 }
 
 
 /*
  * Tokens, and what the messages hold, take a second look at the whole body:
- * only where a limit or a declared capability asks for it.
+ * only where a limit, a declared capability, or a context that this body might
+ * exceed asks for it.
  */
 
 static void
-ngx_http_llm_estimate(ngx_http_llm_ctx_t *ctx)
+ngx_http_llm_estimate(ngx_http_llm_ctx_t *ctx, ngx_http_llm_route_t *route)
 {
     ngx_uint_t              i;
     ngx_http_llm_target_t  *t;
 
-    if (ctx->facts.kind != LLM_BODY_JSON) {
+    if (ctx->facts.kind != LLM_BODY_JSON || ctx->facts.prompt_tokens
+        || route == NULL)
+    {
         return;
     }
 
-    for (i = 0; i < ctx->route->ntargets; i++) {
-        t = &ctx->route->targets[i];
+    for (i = 0; i < route->ntargets; i++) {
+        t = &route->targets[i];
 
         if ((t->model && t->model->can_set)
-            || (t->provider->pool && t->provider->pool->limited))
+            || (t->provider->pool && t->provider->pool->limited)
+            || (ctx->split && t->model && t->model->context
+                && ctx->body.len / 3 > t->model->context))
         {
             llm_request_estimate(&ctx->facts);
             return;

@@ -27,6 +27,7 @@ static ngx_str_t  ngx_http_llm_h_id = ngx_string("x-llm-request-id");
 static ngx_str_t  ngx_http_llm_h_request_id = ngx_string("x-request-id");
 static ngx_str_t  ngx_http_llm_h_provider = ngx_string("x-llm-provider");
 static ngx_str_t  ngx_http_llm_h_model = ngx_string("x-llm-model");
+static ngx_str_t  ngx_http_llm_h_variant = ngx_string("x-llm-variant");
 static ngx_str_t  ngx_http_llm_h_attempts = ngx_string("x-llm-attempts");
 static ngx_str_t  ngx_http_llm_h_fallbacks = ngx_string("x-llm-fallbacks");
 static ngx_str_t  ngx_http_llm_h_error = ngx_string("x-llm-error");
@@ -152,6 +153,14 @@ ngx_http_llm_route_headers(ngx_http_llm_ctx_t *ctx)
         {
             return NGX_ERROR;
         }
+    }
+
+    if (ctx->split
+        && ngx_http_llm_add_header(r, &ngx_http_llm_h_variant,
+                                   &ctx->split->variants[ctx->variant].name)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
     if (ngx_http_llm_number_header(ctx, &ngx_http_llm_h_attempts, ctx->sends)

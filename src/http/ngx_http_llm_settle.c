@@ -205,6 +205,8 @@ ngx_http_llm_settle(ngx_http_llm_ctx_t *ctx, llm_class_t class)
         ctx->cost = ctx->usage.cost_nano;
     }
 
+    ngx_http_llm_place_end(ctx, class);
+
     if (send->ticket.gate) {
         ngx_http_llm_settle_send(ctx, class);
     }
@@ -298,7 +300,7 @@ ngx_http_llm_log_send(ngx_http_llm_ctx_t *ctx, llm_class_t class,
     llm_msec_t wait)
 {
     u_char                    key[64], *p;
-    ngx_str_t                 model;
+    ngx_str_t                 model, variant;
     llm_str_t                 name;
     ngx_uint_t                level;
     ngx_http_llm_send_t      *send;
@@ -317,6 +319,12 @@ ngx_http_llm_log_send(ngx_http_llm_ctx_t *ctx, llm_class_t class,
 
     ngx_http_llm_target_model(ctx, send->target, &model);
 
+    ngx_str_null(&variant);
+
+    if (ctx->split) {
+        variant = ctx->split->variants[ctx->variant].name;
+    }
+
     p = key;
 
     if (send->ticket.pool) {
@@ -328,9 +336,10 @@ ngx_http_llm_log_send(ngx_http_llm_ctx_t *ctx, llm_class_t class,
     }
 
     ngx_log_error(level, ctx->request->connection->log, 0,
-                  "llm attempt %ui: provider=%V model=%V key=%*s class=%*s "
+                  "llm attempt %ui:%s%V provider=%V model=%V key=%*s class=%*s "
                   "status=%ui wait=%uLms time=%Mms id=%*s",
-                  ctx->sends, &provider->name, &model, (size_t) (p - key), key,
+                  ctx->sends, ctx->split ? " variant=" : "", &variant,
+                  &provider->name, &model, (size_t) (p - key), key,
                   name.len, name.data, send->frame.status.code,
                   wait == LLM_NEVER ? (uint64_t) 0 : wait,
                   ngx_current_msec - send->started, sizeof(ctx->id), ctx->id);

@@ -12,6 +12,7 @@ typedef enum {
     NGX_HTTP_LLM_V_MODEL = 0,
     NGX_HTTP_LLM_V_SPLIT,
     NGX_HTTP_LLM_V_VARIANT,
+    NGX_HTTP_LLM_V_ASSIGNED,
     NGX_HTTP_LLM_V_ROUTE,
     NGX_HTTP_LLM_V_PROVIDER,
     NGX_HTTP_LLM_V_TARGET_MODEL,
@@ -40,6 +41,8 @@ static ngx_int_t ngx_http_llm_variable(ngx_http_request_t *r,
 static void ngx_http_llm_page_error(ngx_http_request_t *r, ngx_str_t *s);
 static ngx_int_t ngx_http_llm_text(ngx_http_llm_ctx_t *ctx, uintptr_t data,
     ngx_str_t *s);
+static ngx_int_t ngx_http_llm_split_text(ngx_http_llm_ctx_t *ctx,
+    uintptr_t data, ngx_str_t *s);
 static ngx_int_t ngx_http_llm_number(ngx_http_llm_ctx_t *ctx, uintptr_t data,
     uint64_t *n);
 static ngx_int_t ngx_http_llm_decimal(ngx_http_llm_ctx_t *ctx, uintptr_t data,
@@ -55,6 +58,7 @@ static ngx_http_variable_t  ngx_http_llm_vars[] = {
     ngx_http_llm_var("llm_model", NGX_HTTP_LLM_V_MODEL),
     ngx_http_llm_var("llm_split", NGX_HTTP_LLM_V_SPLIT),
     ngx_http_llm_var("llm_variant", NGX_HTTP_LLM_V_VARIANT),
+    ngx_http_llm_var("llm_assigned_variant", NGX_HTTP_LLM_V_ASSIGNED),
     ngx_http_llm_var("llm_route", NGX_HTTP_LLM_V_ROUTE),
     ngx_http_llm_var("llm_provider", NGX_HTTP_LLM_V_PROVIDER),
     ngx_http_llm_var("llm_target_model", NGX_HTTP_LLM_V_TARGET_MODEL),
@@ -231,19 +235,50 @@ ngx_http_llm_text(ngx_http_llm_ctx_t *ctx, uintptr_t data, ngx_str_t *s)
         s->len = sizeof(ctx->id);
         return NGX_OK;
 
-    case NGX_HTTP_LLM_V_SPLIT:
-    case NGX_HTTP_LLM_V_VARIANT:
     case NGX_HTTP_LLM_V_NONE:
         return NGX_OK;
 
     default:
-        return NGX_DECLINED;
+        return ngx_http_llm_split_text(ctx, data, s);
     }
 
     s->data = (u_char *) name.data;
     s->len = name.len;
 
     return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_llm_split_text(ngx_http_llm_ctx_t *ctx, uintptr_t data, ngx_str_t *s)
+{
+    ngx_http_llm_split_t  *split;
+
+    split = ctx->split;
+
+    switch (data) {
+
+    case NGX_HTTP_LLM_V_SPLIT:
+        if (split) {
+            *s = split->name;
+        }
+        return NGX_OK;
+
+    case NGX_HTTP_LLM_V_VARIANT:
+        if (split) {
+            *s = split->variants[ctx->variant].name;
+        }
+        return NGX_OK;
+
+    case NGX_HTTP_LLM_V_ASSIGNED:
+        if (split) {
+            *s = split->variants[ctx->place.variant].name;
+        }
+        return NGX_OK;
+
+    default:
+        return NGX_DECLINED;
+    }
 }
 
 

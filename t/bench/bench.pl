@@ -153,7 +153,7 @@ http {
     upstream api { server 127.0.0.1:$api; keepalive 128; keepalive_requests 100000000; }
     upstream sse { server 127.0.0.1:$sse; keepalive 128; keepalive_requests 100000000; }
 
-    llm_zone gateway:16m;
+    llm_zone gateway:32m;
     llm_key_pool bench {
         select round_robin;
         key env:BENCH_KEY_1;
@@ -167,6 +167,13 @@ http {
     llm_model bench-busy { provider busy; id bench-1; }
     llm_provider eat  { dialect openai; base_url http://127.0.0.1:$api/eat/v1; keys bench; keepalive 128; }
     llm_model bench-big  { provider eat;  id bench-1;  price input=0.59 output=0.79; }
+    llm_split four {
+        sticky  \$http_x_user \$connection;
+        variant a bench-chat 40%;
+        variant b bench-chat 30%;
+        variant c bench-chat 20%;
+        variant d bench-chat 10%;
+    }
 
     server {
         listen 127.0.0.1:$port;
@@ -180,6 +187,8 @@ http {
             proxied('/big_a', 'api', '/eat'), proxied('/big_b', 'api', '/eat') ]}
 
         location = /llm/v1/chat/completions  { llm_pass bench-chat; }
+        location = /same/v1/chat/completions { llm_pass bench-chat; }
+        location = /four/v1/chat/completions { llm_pass four; }
         location = /sse/v1/chat/completions  { llm_pass bench-sse; }
         location = /big/v1/chat/completions  { llm_pass bench-big; }
         location = /next/v1/chat/completions { llm_retry off; llm_pass bench-busy bench-chat; }
@@ -317,6 +326,20 @@ my %row = (
             . "p99 %.0f and %.0f, ours %.0f us\n",
             map { my $k = $_; map { $_->{$k} } $a, $b, $ours } qw(p50 p99);
     },
+    split => sub {
+        my ($a, $ours, $b) = measure(lua('chat', chat(2048)), 32,
+            '/llm/v1/chat/completions', '/four/v1/chat/completions',
+            '/same/v1/chat/completions');
+        my $mean = ($a->{cpu} + $b->{cpu}) / 2;
+        my $off = abs($a->{cpu} - $b->{cpu}) / $mean;
+        my $extra = $ours->{cpu} - $mean;
+        printf "%-34s extra CPU %+.2f us (<= 1.00)%s   throughput %.3f\n",
+            'four variants, or none', $extra, mark($off, $extra <= 1),
+            2 * $ours->{rps} / ($a->{rps} + $b->{rps});
+        printf "    without %.0f and %.0f/s, with %.0f/s; CPU %.2f and %.2f, "
+            . "with %.2f us/request\n", (map { $_->{rps} } $a, $b, $ours),
+            map { $_->{cpu} } $a, $b, $ours;
+    },
     big => sub {
         my ($a, $ours, $b) = measure(lua('big', chat(5 << 20)), 1,
             '/big_a', '/big/v1/chat/completions', '/big_b');
@@ -396,6 +419,6 @@ start_gateway();
 printf "%d rounds of %g s each; medians; load now %s", $rounds, $seconds,
     read_file('/proc/loadavg');
 $row{$_}->() for $ENV{ROWS} ? split(/[ ,]+/, $ENV{ROWS})
-                            : qw(chat sse latency big);
+                            : qw(chat sse latency split big);
 
 exit($failed ? 1 : 0);
