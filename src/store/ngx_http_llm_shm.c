@@ -100,6 +100,7 @@ ngx_http_llm_shm_init(ngx_shm_zone_t *zone, void *data)
 
     if (rc == NGX_OK && fresh && store->state) {
         ngx_http_llm_state_load(store, temp, zone->shm.log);
+        ngx_http_llm_audit_load(store, zone->shm.log);
     }
 
     split = store->splits.elts;
@@ -174,6 +175,7 @@ ngx_http_llm_shm_root(ngx_http_llm_store_t *store, ngx_shm_zone_t *zone,
         ngx_queue_init(&root->splits);
         ngx_http_llm_cells_init(root);
         ngx_queue_init(&root->audit.entries);
+        ngx_queue_init(&root->objects.used);
         ngx_memset(root->audit.hash, '0', NGX_HTTP_LLM_AUDIT_HASH);
 
         shpool->data = root;

@@ -191,8 +191,36 @@ typedef struct {
     size_t                      size;       /* of their lines */
     uint64_t                    seq;        /* of the newest entry */
     uint64_t                    lost;       /* that the zone had no room for */
+    uint64_t                    flushed;    /* the newest in the file */
+    ngx_pid_t                   writer;     /* to the file; 0: nobody */
     u_char                      hash[NGX_HTTP_LLM_AUDIT_HASH];
 } ngx_http_llm_audit_t;
+
+
+/* An object of a provider, as it is kept and saved. */
+typedef struct {
+    uint64_t                    id[2];      /* hashes of its name */
+    llm_msec_t                  made;
+    ngx_http_llm_object_t       object;
+} ngx_http_llm_object_entry_t;
+
+typedef struct ngx_http_llm_object_node_s  ngx_http_llm_object_node_t;
+
+struct ngx_http_llm_object_node_s {
+    ngx_queue_t                 queue;
+    ngx_http_llm_object_node_t *next;       /* in its row of the table */
+    ngx_http_llm_object_entry_t entry;
+};
+
+typedef struct {
+    ngx_http_llm_object_node_t **table;     /* NULL until the first */
+    ngx_uint_t                  size;       /* of the table: a power of two */
+    ngx_uint_t                  n;
+    ngx_uint_t                  max;
+    ngx_queue_t                 used;       /* by last use, newest first */
+    uint64_t                    changes;    /* worth saving, but not soon */
+    uint64_t                    saved;
+} ngx_http_llm_objects_t;
 
 
 /* Which worker moves rollouts; pid 0: nobody. */
@@ -219,6 +247,7 @@ typedef struct {
     ngx_queue_t                 cells[NGX_HTTP_LLM_CELLS];
     ngx_http_llm_lead_t         lead;
     ngx_http_llm_audit_t        audit;
+    ngx_http_llm_objects_t      objects;
     void                       *votes;      /* NULL until the first */
     ngx_http_llm_vote_totals_t  vote_totals;
     ngx_http_llm_worker_row_t   row[NGX_HTTP_LLM_ROWS];
@@ -324,6 +353,15 @@ void ngx_http_llm_audit_locked(ngx_http_llm_store_t *store,
     ngx_http_llm_actor_t *actor, ngx_str_t *action, ngx_str_t *fields);
 
 
+/* ngx_http_llm_audit_file.c: goes on where the file ends. */
+void ngx_http_llm_audit_load(ngx_http_llm_store_t *store, ngx_log_t *log);
+
+
+/* ngx_http_llm_object.c */
+void ngx_http_llm_object_put_locked(ngx_http_llm_store_t *store,
+    const ngx_http_llm_object_entry_t *entry);
+
+
 /* ngx_http_llm_admit.c: 64 random bits, good enough for chances and salts. */
 uint64_t ngx_http_llm_random(ngx_http_llm_store_t *store);
 
@@ -409,6 +447,9 @@ void ngx_http_llm_state_save(ngx_http_llm_store_t *store);
 
 
 /* ngx_http_llm_state_json.c */
+
+/* Numbers in JSON are exact below it: 2^53. */
+#define NGX_HTTP_LLM_STATE_EXACT  9007199254740992.0
 
 /* A pool as a tree, to be freed with cJSON_Delete(); NULL: no memory. */
 cJSON *ngx_http_llm_state_from_pool(ngx_http_llm_store_t *store,

@@ -19,7 +19,6 @@
 
 
 #define NGX_HTTP_LLM_STATE_CHUNK  32        /* copied in one hold of the lock */
-#define NGX_HTTP_LLM_STATE_EXACT  9007199254740992.0        /* 2^53 */
 #define NGX_HTTP_LLM_STATE_STEPS  15        /* of a growing wait, at most */
 
 

@@ -153,6 +153,7 @@ ngx_http_llm_store_exit_process(ngx_http_llm_store_t *store)
 
     if (ngx_http_llm_store_writes(store)) {
         ngx_http_llm_state_save(store);
+        ngx_http_llm_audit_flush(store);
     }
 
     ngx_http_llm_store_lock(store);
@@ -268,10 +269,12 @@ ngx_http_llm_store_tick(ngx_event_t *ev)
         store->nomem_logged = ngx_current_msec;
     }
 
-    if ((ngx_msec_int_t) (ngx_current_msec - store->save_next) >= 0
-        && ngx_http_llm_store_writes(store))
-    {
-        ngx_http_llm_state_save(store);
+    if (ngx_http_llm_store_writes(store)) {
+        ngx_http_llm_audit_flush(store);
+
+        if ((ngx_msec_int_t) (ngx_current_msec - store->save_next) >= 0) {
+            ngx_http_llm_state_save(store);
+        }
     }
 
     if (!ngx_exiting) {

@@ -83,6 +83,7 @@ struct ngx_http_llm_store_s {
     ngx_uint_t                 nomem;           /* lanes the zone had no room
                                                    for since the last report */
     ngx_msec_t                 nomem_logged;
+    ngx_msec_t                 audit_logged;
     ngx_msec_t                 save_next;
     ngx_event_t                timer;           /* every second */
     ngx_event_t                poll;            /* while there are waiters */
