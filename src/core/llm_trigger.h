@@ -48,11 +48,12 @@ typedef struct {
                                            for rates; 0: the plain rate */
 } llm_trigger_conf_t;
 
-/* What holds for a split: its clock.  With window=60s everywhere it is the one
- * of the documents; a shorter or longer smallest window= scales every time
- * (adaptive windows, freeze, settle, clear) alike. */
+/* What holds for a split: its clock.  Without a window= below 60 s it is the
+ * one of the documents; a shorter one scales every time (adaptive windows,
+ * freeze, settle, clear) alike, as one beyond 30 minutes does, which is what
+ * the rings hold by default. */
 typedef struct {
-    llm_msec_t  slot;                   /* 10 s; window / 6 */
+    llm_msec_t  slot;                   /* 10 s; window / 6; >= 10 ms */
     llm_msec_t  tick;                   /* min(1 s, window / 10, for / 10) */
     llm_msec_t  timeout;                /* overdue is an error beyond it */
 } llm_pace_t;
@@ -82,7 +83,9 @@ typedef enum {
 
 typedef struct {
     llm_measure_result_t  result;
-    uint64_t              value;        /* in the kind's unit */
+    uint64_t              value;        /* in the kind's unit; of a rise or an
+                                           excess, the difference; 0 while
+                                           insufficient */
     uint64_t              n;            /* of the variant */
     uint64_t              baseline;     /* its value; LLM_NEVER: none */
     llm_msec_t            window;       /* the one that was used */
@@ -116,7 +119,7 @@ typedef struct {
     uint32_t       frozen;              /* pending without data */
     llm_msec_t     pending_at;
     llm_msec_t     frozen_at;
-    llm_msec_t     clear_at;            /* clear or idle since */
+    llm_msec_t     clear_at;            /* idle since; 0: never measured */
     llm_measure_t  last;
 } llm_trigger_state_t;
 
@@ -128,7 +131,8 @@ int llm_trigger_tick(const llm_trigger_conf_t *conf, const llm_pace_t *pace,
 /* The condition in words: "error_rate>5%". */
 void llm_trigger_put(llm_buf_t *out, const llm_trigger_conf_t *conf);
 
-/* The shortest bake in which this trigger can fire: hold + window. */
+/* The shortest bake in which this trigger can fire: hold + its shortest
+ * window. */
 llm_msec_t llm_trigger_reach(const llm_trigger_conf_t *conf,
     const llm_pace_t *pace);
 

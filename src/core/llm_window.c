@@ -318,14 +318,51 @@ llm_window_forgive(llm_window_t *w)
 }
 
 
-static void
-llm_slot_sum(const llm_slot_t *s, llm_sums_t *sums)
+/* The ring that is long enough. */
+static llm_ring_view_t
+llm_ring_of(const llm_window_t *w, llm_msec_t length)
 {
-    size_t  i, k;
+    return length <= w->slot * LLM_WINDOW_SHORT ? llm_ring_view_short(w)
+                                                : llm_ring_view_long(w);
+}
+
+
+/* A ring's slot if it touches [from, now] and nothing before `since`. */
+static inline const llm_slot_t *
+llm_ring_within(llm_ring_view_t ring, size_t i, llm_msec_t from,
+    llm_msec_t now, llm_msec_t since)
+{
+    uint64_t    period;
+    llm_msec_t  begins;
+
+    period = llm_slot_period(&ring.slot[i]);
+
+    if (period == 0) {
+        return NULL;
+    }
+
+    begins = (period - 1) * ring.length;
+
+    return begins <= now && begins + ring.length > from && begins >= since
+           ? &ring.slot[i] : NULL;
+}
+
+
+static inline void
+llm_slot_count(const llm_slot_t *s, uint64_t *count)
+{
+    size_t  i;
 
     for (i = 0; i < LLM_COUNTS; i++) {
-        sums->count[i] += llm_count_get(&s->count[i]);
+        count[i] += llm_count_get(&s->count[i]);
     }
+}
+
+
+static void
+llm_slot_time_sum(const llm_slot_t *s, llm_sums_t *sums)
+{
+    size_t  i, k;
 
     if (llm_count_get(&s->count[LLM_COUNT_N]) == 0) {
         return;
@@ -344,28 +381,46 @@ void
 llm_window_sum(const llm_window_t *w, llm_msec_t now, llm_msec_t length,
     llm_msec_t since, llm_sums_t *sums)
 {
-    size_t           i;
-    uint64_t         period;
-    llm_msec_t       from, begins;
-    llm_ring_view_t  ring;
+    size_t             i;
+    llm_msec_t         from;
+    llm_ring_view_t    ring;
+    const llm_slot_t  *s;
 
     memset(sums, 0, sizeof(llm_sums_t));
 
-    ring = length <= w->slot * LLM_WINDOW_SHORT ? llm_ring_view_short(w)
-                                                : llm_ring_view_long(w);
+    ring = llm_ring_of(w, length);
     from = now > length ? now - length : 0;
 
     for (i = 0; i < ring.n; i++) {
-        period = llm_slot_period(&ring.slot[i]);
+        s = llm_ring_within(ring, i, from, now, since);
 
-        if (period == 0) {
-            continue;
+        if (s) {
+            llm_slot_count(s, sums->count);
+            llm_slot_time_sum(s, sums);
         }
+    }
+}
 
-        begins = (period - 1) * ring.length;
 
-        if (begins <= now && begins + ring.length > from && begins >= since) {
-            llm_slot_sum(&ring.slot[i], sums);
+void
+llm_window_count(const llm_window_t *w, llm_msec_t now, llm_msec_t length,
+    llm_msec_t since, uint64_t count[LLM_COUNTS])
+{
+    size_t             i;
+    llm_msec_t         from;
+    llm_ring_view_t    ring;
+    const llm_slot_t  *s;
+
+    memset(count, 0, LLM_COUNTS * sizeof(uint64_t));
+
+    ring = llm_ring_of(w, length);
+    from = now > length ? now - length : 0;
+
+    for (i = 0; i < ring.n; i++) {
+        s = llm_ring_within(ring, i, from, now, since);
+
+        if (s) {
+            llm_slot_count(s, count);
         }
     }
 }

@@ -110,6 +110,10 @@ typedef struct {
 void llm_window_sum(const llm_window_t *w, llm_msec_t now, llm_msec_t length,
     llm_msec_t since, llm_sums_t *sums);
 
+/* The same without the histograms, which are most of the work. */
+void llm_window_count(const llm_window_t *w, llm_msec_t now, llm_msec_t length,
+    llm_msec_t since, uint64_t count[LLM_COUNTS]);
+
 /* Requests that started at least `age` ms ago, not before `since`, and still
  * run. */
 uint64_t llm_window_overdue(const llm_window_t *w, llm_msec_t now,
