@@ -12,7 +12,7 @@
  * answer.c, events.c    the answer up to the commit, and its events
  * stream.c              what goes through after the commit, and its end
  * respond.c             everything the module answers by itself
- * settle.c              what a send and a request leave behind
+ * settle.c, meter.c     what a send and a request leave behind
  */
 
 #ifndef _NGX_HTTP_LLM_CTX_H_INCLUDED_
@@ -294,6 +294,9 @@ void ngx_http_llm_log_send(ngx_http_llm_ctx_t *ctx, llm_class_t class,
 /* Milliseconds to the first content that were spent neither on a provider nor
  * on the client's body. */
 uint64_t ngx_http_llm_overhead(ngx_http_llm_ctx_t *ctx);
+
+/* meter.c: counts a send whose ticket is still held. */
+void ngx_http_llm_meter(ngx_http_llm_ctx_t *ctx, llm_class_t class);
 
 /* upstream.c: runs one send on a fresh upstream; its end posts ctx->end.  leave
  * tears it down, from posted events and timers only. */

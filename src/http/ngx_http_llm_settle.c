@@ -34,6 +34,8 @@ ngx_http_llm_report(ngx_http_llm_ctx_t *ctx)
         ngx_http_llm_note_tried(ctx);
     }
 
+    ngx_http_llm_meter(ctx, send->outcome.class);
+
     changed = ngx_http_llm_store_report(&ctx->lmcf->store, &send->ticket,
                                         &send->outcome);
 
@@ -226,6 +228,8 @@ ngx_http_llm_settle_send(ngx_http_llm_ctx_t *ctx, llm_class_t class)
     send = ctx->send;
     provider = send->target->provider;
     send->outcome.class = class;
+
+    ngx_http_llm_meter(ctx, class);
 
     changed = ngx_http_llm_store_report(&ctx->lmcf->store, &send->ticket,
                                         &send->outcome);
