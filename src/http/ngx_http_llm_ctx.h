@@ -245,19 +245,23 @@ ngx_uint_t ngx_http_llm_is_barred(ngx_http_llm_ctx_t *ctx);
 ngx_int_t ngx_http_llm_leave(ngx_http_llm_ctx_t *ctx);
 
 /* place.c: one outcome for the variant that a request was assigned to; end is
- * harmless without begin.  check_json looks at a collected chat answer where
- * the client asked for JSON. */
+ * harmless without begin.  Where the client asked for JSON, check_json looks at
+ * the content of a collected chat answer. */
 void ngx_http_llm_place_begin(ngx_http_llm_ctx_t *ctx);
 void ngx_http_llm_place_end(ngx_http_llm_ctx_t *ctx, llm_class_t class);
+ngx_uint_t ngx_http_llm_wants_json(ngx_http_llm_ctx_t *ctx);
 void ngx_http_llm_check_json(ngx_http_llm_ctx_t *ctx, llm_answer_t *answer);
 
 /* object.c.  find: NGX_OK when the request speaks of an object whose maker is
  * known (ctx->object).  bind: of the targets that can serve it, the maker
- * alone.  learn, learn_event: an answer, or an event, that may name one. */
+ * alone.  learn, learn_event: a collected answer, or an event, may
+ * name one.
+ * target_hash: how a target is known over reloads. */
 ngx_int_t ngx_http_llm_object_find(ngx_http_llm_ctx_t *ctx);
 void ngx_http_llm_object_bind(ngx_http_llm_ctx_t *ctx);
-void ngx_http_llm_object_learn(ngx_http_llm_ctx_t *ctx, llm_str_t answer);
+void ngx_http_llm_object_learn(ngx_http_llm_ctx_t *ctx);
 void ngx_http_llm_object_learn_event(ngx_http_llm_ctx_t *ctx, llm_str_t data);
+uint64_t ngx_http_llm_target_hash(ngx_http_llm_target_t *t);
 
 /* request.c: marks what targets of ctx->route cannot serve the request; any but
  * NONE: none can.  is_on: its provider and model may be used now. */
@@ -268,9 +272,12 @@ ngx_uint_t ngx_http_llm_target_is_on(ngx_http_llm_target_t *t);
 /* models.c: the answer of GET .../models. */
 ngx_int_t ngx_http_llm_send_models(ngx_http_llm_ctx_t *ctx);
 
-/* attempt.c: the loop.  start begins it, pick sends to the current target, over
- * is called when an attempt ended without a commit (never from a callback of
- * nginx), decide chooses what follows, give_up answers the client. */
+/* attempt.c: the loop.  first_target is the first of the route that can serve
+ * the request (ntargets: none).  start begins the loop, pick sends to the
+ * current target, over is called when an attempt ended without a commit (never
+ * from a callback of nginx), decide chooses what follows, give_up answers the
+ * client. */
+ngx_uint_t ngx_http_llm_first_target(ngx_http_llm_ctx_t *ctx);
 void ngx_http_llm_attempt_start(ngx_http_llm_ctx_t *ctx);
 void ngx_http_llm_pick(ngx_http_llm_ctx_t *ctx);
 void ngx_http_llm_attempt_over(ngx_http_llm_ctx_t *ctx);
