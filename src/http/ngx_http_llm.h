@@ -142,8 +142,11 @@ typedef struct {
     uint32_t                     share;         /* basis points */
     ngx_str_t                    file;
     off_t                        max;
-    ngx_uint_t                   keep;
-    ngx_open_file_t             *open;
+    ngx_uint_t                   keep;          /* old files; < 100 */
+
+    ngx_fd_t                     fd;            /* private, of this worker */
+    ngx_file_uniq_t              uniq;
+    time_t                       complained;
 } ngx_http_llm_sample_conf_t;
 
 
@@ -161,6 +164,12 @@ struct ngx_http_llm_split_s {
     unsigned                     apps:1;        /* some variant is http:// */
     unsigned                     internal:1;
 };
+
+
+/* The split that the store's part belongs to. */
+#define ngx_http_llm_split_of(in)                                             \
+    ((ngx_http_llm_split_t *) ((u_char *) (in)                                \
+                               - offsetof(ngx_http_llm_split_t, store)))
 
 
 typedef enum {
@@ -207,6 +216,10 @@ typedef struct {
 } ngx_http_llm_transcribe_t;
 
 
+/* $llm_feedback, $llm_feedback_id, $llm_feedback_comment */
+#define NGX_HTTP_LLM_FEEDBACK_VARS  3
+
+
 /* ---- main and location -------------------------------------------------- */
 
 typedef struct {
@@ -223,6 +236,7 @@ typedef struct {
     size_t                       zone_size;
     ngx_uint_t                   has_resolver;
     time_t                       created;       /* of this configuration */
+    ngx_int_t                    feedback[NGX_HTTP_LLM_FEEDBACK_VARS];
     ngx_http_llm_build_t        *build;         /* while it is read; NULL */
 } ngx_http_llm_main_conf_t;
 
@@ -265,6 +279,7 @@ extern ngx_module_t  ngx_http_llm_gateway_filter_module;
 /* The content handlers. */
 ngx_int_t ngx_http_llm_handler(ngx_http_request_t *r);          /* llm_pass */
 ngx_int_t ngx_http_llm_health_handler(ngx_http_request_t *r);   /* llm_health */
+ngx_int_t ngx_http_llm_feedback_handler(ngx_http_request_t *r);
 
 /* Preconfiguration: the $llm_... variables. */
 ngx_int_t ngx_http_llm_add_variables(ngx_conf_t *cf);

@@ -33,6 +33,7 @@
 
 typedef struct ngx_http_llm_ctx_s     ngx_http_llm_ctx_t;
 typedef struct ngx_http_llm_shadow_s  ngx_http_llm_shadow_t;
+typedef struct ngx_http_llm_sample_s  ngx_http_llm_sample_t;
 
 
 /* What the request is waiting for. */
@@ -141,6 +142,7 @@ struct ngx_http_llm_ctx_s {
     uint64_t                     unit;          /* hash of the sticky key; 0 */
     ngx_http_llm_shadow_t       *shadow;        /* a copy for the mirror, which
                                                    has no client; NULL */
+    ngx_http_llm_sample_t       *sample;        /* NULL: not for review */
     ngx_http_llm_object_t        object;        /* it speaks of, if affine */
     ngx_str_t                    raw_audio;   /* file extension of a raw body */
     ngx_str_t                    system;        /* rendered prompts, escaped */
@@ -356,6 +358,9 @@ ngx_int_t ngx_http_llm_pass_bytes(ngx_http_llm_ctx_t *ctx, u_char *p, size_t n);
 ngx_int_t ngx_http_llm_input_filter_init(void *data);
 ngx_int_t ngx_http_llm_input_filter(void *data, ssize_t bytes);
 void ngx_http_llm_stream_end(ngx_http_llm_ctx_t *ctx, ngx_int_t rc);
+
+/* feedback.c: an answer is about to be sent; votes for it are welcome. */
+void ngx_http_llm_feedback_open(ngx_http_llm_ctx_t *ctx);
 
 /* respond.c */
 ngx_int_t ngx_http_llm_refuse(ngx_http_llm_ctx_t *ctx, llm_code_t code,

@@ -151,8 +151,9 @@ ngx_http_llm_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 static ngx_uint_t
 ngx_http_llm_is_page(ngx_http_request_t *r)
 {
-    ngx_http_llm_ctx_t       *ctx;
-    ngx_http_llm_loc_conf_t  *llcf;
+    ngx_http_llm_ctx_t        *ctx;
+    ngx_http_llm_loc_conf_t   *llcf;
+    ngx_http_core_loc_conf_t  *clcf;
 
     if (r != r->main || r->err_status == 0
         || r->headers_out.status < NGX_HTTP_BAD_REQUEST)
@@ -162,7 +163,9 @@ ngx_http_llm_is_page(ngx_http_request_t *r)
 
     llcf = ngx_http_get_module_loc_conf(r, ngx_http_llm_gateway_module);
 
-    if (!llcf->enabled) {
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+
+    if (!llcf->enabled && clcf->handler != ngx_http_llm_feedback_handler) {
         return 0;
     }
 

@@ -56,6 +56,10 @@ ngx_http_llm_health(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return "is incompatible with \"llm_pass\"";
     }
 
+    if (clcf->handler == ngx_http_llm_feedback_handler) {
+        return "is incompatible with \"llm_feedback\"";
+    }
+
     clcf->handler = ngx_http_llm_health_handler;
 
     return NGX_CONF_OK;

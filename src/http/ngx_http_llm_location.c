@@ -61,6 +61,10 @@ ngx_http_llm_pass(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return "is incompatible with \"llm_health\"";
     }
 
+    if (clcf->handler == ngx_http_llm_feedback_handler) {
+        return "is incompatible with \"llm_feedback\"";
+    }
+
     clcf->handler = ngx_http_llm_handler;
 
     if (clcf->name.len && clcf->name.data[clcf->name.len - 1] == '/') {

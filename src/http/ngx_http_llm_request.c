@@ -5,7 +5,7 @@
  * again.
  */
 
-#include "ngx_http_llm_ctx.h"
+#include "ngx_http_llm_sample.h"
 
 #include <openssl/rand.h>
 
@@ -309,6 +309,7 @@ ngx_http_llm_body_handler(ngx_http_request_t *r)
 
     llm_request_need(&ctx->facts, &ctx->need);
 
+    ngx_http_llm_sample_choose(ctx);
     ngx_http_llm_release_body(ctx);
     ngx_http_llm_attempt_start(ctx);
 }

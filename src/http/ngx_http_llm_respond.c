@@ -71,6 +71,8 @@ ngx_http_llm_response_headers(ngx_http_llm_ctx_t *ctx)
     r = ctx->request;
     level = ctx->llcf->headers;
 
+    ngx_http_llm_feedback_open(ctx);
+
     if (ctx->committed && ctx->send->answer == NGX_HTTP_LLM_ANSWER_EVENTS) {
         ngx_str_set(&value, "no-cache");
 

@@ -5,7 +5,7 @@
  * whatever ended it.
  */
 
-#include "ngx_http_llm_ctx.h"
+#include "ngx_http_llm_sample.h"
 
 
 static void ngx_http_llm_spent(ngx_http_llm_ctx_t *ctx, llm_need_t *spent);
@@ -211,6 +211,10 @@ ngx_http_llm_settle(ngx_http_llm_ctx_t *ctx, llm_class_t class)
 
     if (send->ticket.gate) {
         ngx_http_llm_settle_send(ctx, class);
+    }
+
+    if (ctx->sample) {
+        ngx_http_llm_sample_end(ctx);
     }
 }
 

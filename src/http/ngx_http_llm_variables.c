@@ -81,6 +81,9 @@ static ngx_http_variable_t  ngx_http_llm_vars[] = {
     ngx_http_llm_var("llm_org", NGX_HTTP_LLM_V_NONE),
     ngx_http_llm_var("llm_cache", NGX_HTTP_LLM_V_NONE),
     ngx_http_llm_var("llm_trace_id", NGX_HTTP_LLM_V_TRACE_ID),
+    ngx_http_llm_var("llm_feedback", NGX_HTTP_LLM_V_NONE),
+    ngx_http_llm_var("llm_feedback_id", NGX_HTTP_LLM_V_NONE),
+    ngx_http_llm_var("llm_feedback_comment", NGX_HTTP_LLM_V_NONE),
 
     ngx_http_null_variable
 };

@@ -136,7 +136,7 @@ ngx_http_llm_shm_traffic(ngx_http_llm_store_t *store,
         }
     }
 
-    return NGX_OK;
+    return ngx_http_llm_votes_link(store);
 }
 
 

@@ -117,7 +117,7 @@ typedef struct {
 } ngx_http_llm_variant_node_t;
 
 
-/* Of a split's, a variant's and an experiment's name. */
+/* Of a split's, a variant's and an experiment's name, and of the block. */
 typedef struct {
     ngx_http_llm_node_t         node;
     llm_experiment_arm_t        arm;
@@ -223,6 +223,10 @@ typedef struct {
 } ngx_http_llm_objects_t;
 
 
+/* Requests open to votes; ngx_http_llm_vote.c */
+typedef struct ngx_http_llm_votes_s  ngx_http_llm_votes_t;
+
+
 /* Which worker moves rollouts; pid 0: nobody. */
 typedef struct {
     ngx_pid_t                   pid;
@@ -248,7 +252,7 @@ typedef struct {
     ngx_http_llm_lead_t         lead;
     ngx_http_llm_audit_t        audit;
     ngx_http_llm_objects_t      objects;
-    void                       *votes;      /* NULL until the first */
+    ngx_http_llm_votes_t       *votes;      /* NULL: no experiment yet */
     ngx_http_llm_vote_totals_t  vote_totals;
     ngx_http_llm_worker_row_t   row[NGX_HTTP_LLM_ROWS];
 } ngx_http_llm_root_t;
@@ -299,6 +303,11 @@ uint64_t ngx_http_llm_cell_hash(const ngx_str_t *a, const ngx_str_t *b,
 
 /* ngx_http_llm_switch.c: which node is a switch's. */
 uint64_t ngx_http_llm_switch_hash(const ngx_http_llm_store_switch_t *sw);
+
+
+/* ngx_http_llm_vote.c: room for what the experiments of this configuration
+ * remember, when it is read. */
+ngx_int_t ngx_http_llm_votes_link(ngx_http_llm_store_t *store);
 
 
 /* ngx_http_llm_split_node.c */

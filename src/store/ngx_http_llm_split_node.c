@@ -227,7 +227,11 @@ ngx_http_llm_split_cells(ngx_http_llm_store_t *store,
             continue;
         }
 
-        hash = llm_fnv64(ngx_http_llm_str(&split->experiment), hash);
+        /* another block is another phase; who still works with the older
+         * one must find its arms as they were */
+
+        hash = llm_fnv64(ngx_http_llm_str(&split->experiment),
+                         hash ^ split->digest);
         sn->arm[i] = ngx_http_llm_cell(store, NGX_HTTP_LLM_CELL_ARM, hash,
                                        sizeof(ngx_http_llm_arm_node_t));
         if (sn->arm[i] == NULL) {
