@@ -396,16 +396,21 @@ ngx_http_llm_feedback_is(ngx_str_t *a, ngx_str_t *b)
 }
 
 
-/* Who was placed by force, or by chance between arms that could not all serve
- * it, is no part of an experiment. */
+/* A request that was placed by force, or because not every arm could serve it,
+ * is no part of the experiment.  The credit is for who gave the answer. */
 
 void
 ngx_http_llm_feedback_open(ngx_http_llm_ctx_t *ctx)
 {
+    ngx_http_llm_place_t  place;
+
     if (ctx->split && ctx->split->store.experiment.len && ctx->place.counted
         && ctx->code == LLM_CODE_NONE)
     {
-        ngx_http_llm_vote_open(&ctx->lmcf->store, &ctx->place, ctx->id);
+        place = ctx->place;
+        place.variant = (uint32_t) ctx->variant;
+
+        ngx_http_llm_vote_open(&ctx->lmcf->store, &place, ctx->id);
     }
 }
 

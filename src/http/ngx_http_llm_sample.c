@@ -129,7 +129,7 @@ ngx_http_llm_sample_end(ngx_http_llm_ctx_t *ctx)
 
     llm_buf_init(&out, mem, size);
 
-    ngx_http_llm_sample_head(&out, &id, ctx->split, ctx->place.variant);
+    ngx_http_llm_sample_head(&out, &id, ctx->split, (uint32_t) ctx->variant);
     ngx_http_llm_sample_facts(ctx, &out);
     ngx_http_llm_sample_body(&out, LLM_STR("request"), request, &request_type,
                              request_size);
@@ -190,7 +190,7 @@ ngx_http_llm_sample_size(ngx_http_llm_ctx_t *ctx, llm_str_t request,
 
     split = ctx->split;
     names = split->name.len + split->store.experiment.len
-            + split->variants[ctx->place.variant].name.len;
+            + split->variants[ctx->variant].name.len;
 
     if (ctx->send && ctx->send->target) {
         names += ctx->send->target->provider->name.len;

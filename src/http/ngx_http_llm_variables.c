@@ -13,6 +13,7 @@ typedef enum {
     NGX_HTTP_LLM_V_SPLIT,
     NGX_HTTP_LLM_V_VARIANT,
     NGX_HTTP_LLM_V_ASSIGNED,
+    NGX_HTTP_LLM_V_EXPERIMENT,
     NGX_HTTP_LLM_V_ROUTE,
     NGX_HTTP_LLM_V_PROVIDER,
     NGX_HTTP_LLM_V_TARGET_MODEL,
@@ -59,6 +60,7 @@ static ngx_http_variable_t  ngx_http_llm_vars[] = {
     ngx_http_llm_var("llm_split", NGX_HTTP_LLM_V_SPLIT),
     ngx_http_llm_var("llm_variant", NGX_HTTP_LLM_V_VARIANT),
     ngx_http_llm_var("llm_assigned_variant", NGX_HTTP_LLM_V_ASSIGNED),
+    ngx_http_llm_var("llm_experiment", NGX_HTTP_LLM_V_EXPERIMENT),
     ngx_http_llm_var("llm_route", NGX_HTTP_LLM_V_ROUTE),
     ngx_http_llm_var("llm_provider", NGX_HTTP_LLM_V_PROVIDER),
     ngx_http_llm_var("llm_target_model", NGX_HTTP_LLM_V_TARGET_MODEL),
@@ -276,6 +278,12 @@ ngx_http_llm_split_text(ngx_http_llm_ctx_t *ctx, uintptr_t data, ngx_str_t *s)
     case NGX_HTTP_LLM_V_ASSIGNED:
         if (split) {
             *s = split->variants[ctx->place.variant].name;
+        }
+        return NGX_OK;
+
+    case NGX_HTTP_LLM_V_EXPERIMENT:
+        if (split && ctx->place.counted) {
+            *s = split->store.experiment;
         }
         return NGX_OK;
 
