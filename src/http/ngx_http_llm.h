@@ -25,6 +25,7 @@
 typedef struct ngx_http_llm_route_s  ngx_http_llm_route_t;
 typedef struct ngx_http_llm_split_s  ngx_http_llm_split_t;
 typedef struct ngx_http_llm_build_s  ngx_http_llm_build_t;
+typedef struct ngx_http_llm_admin_conf_s  ngx_http_llm_admin_conf_t;
 
 
 /* ---- keys ---------------------------------------------------------------- */
@@ -263,6 +264,7 @@ typedef struct {
     size_t                       buffer_size;   /* llm_buffer_size, 16k */
     size_t                       max_answer;    /* llm_max_answer_size, 32m */
     size_t                       max_event;     /* llm_max_event_size, 1m */
+    ngx_http_llm_admin_conf_t   *admin;         /* llm_admin */
     ngx_uint_t                   enabled;       /* llm_pass in this location */
     ngx_str_t                    location;      /* its name, for messages */
     u_char                      *file;          /* of llm_pass, for messages */

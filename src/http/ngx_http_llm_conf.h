@@ -31,6 +31,8 @@ char *ngx_http_llm_headers(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_llm_check_size(ngx_conf_t *cf, void *post, void *data);
 char *ngx_http_llm_health(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_llm_feedback(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_llm_admin(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_llm_metrics(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
 
 /* ---- life of a configuration --------------------------------------------- */

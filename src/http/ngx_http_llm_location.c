@@ -65,6 +65,10 @@ ngx_http_llm_pass(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return "is incompatible with \"llm_feedback\"";
     }
 
+    if (llcf->admin) {
+        return "is incompatible with \"llm_admin\"";
+    }
+
     clcf->handler = ngx_http_llm_handler;
 
     if (clcf->name.len && clcf->name.data[clcf->name.len - 1] == '/') {
