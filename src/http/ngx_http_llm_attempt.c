@@ -331,6 +331,7 @@ ngx_http_llm_attempt_over(ngx_http_llm_ctx_t *ctx)
     if (class == LLM_CLASS_OK) {
         ctx->served = send->target;
         ctx->first_at = ngx_current_msec;
+        ngx_http_llm_object_learn(ctx);
         ngx_http_llm_record_end(send->record, send->frame.status.code,
                                 &send->content_type, send->frame.ended);
         ngx_http_llm_settle(ctx, LLM_CLASS_OK);

@@ -287,6 +287,10 @@ ngx_http_llm_event_passes(ngx_http_llm_ctx_t *ctx, llm_str_t raw)
 
     e->held_events++;
 
+    if (ctx->endpoint == LLM_EP_RESPONSES && !ctx->learned) {
+        ngx_http_llm_object_learn_event(ctx, ev.data);
+    }
+
     switch (verdict) {
 
     case LLM_EVENT_MALFORMED:

@@ -1,10 +1,231 @@
 /*
- * Files, batches and stored responses live at the account that made them.
+ * Files, batches and stored responses live at the account that made them: what
+ * speaks of one goes to the same variant, target and key.
+ *
+ * Ids are learned from answers and looked up by the path ("/files/ID"), by
+ * previous_response_id and input_file_id, and by the file_id members of a
+ * response's input.
  */
 
 #include "ngx_http_llm_ctx.h"
 
 #include "llm_hash.h"
+
+
+#define NGX_HTTP_LLM_ID_MAX       256
+#define NGX_HTTP_LLM_ID_EVENTS    4       /* the id stands in the first ones */
+#define NGX_HTTP_LLM_INPUT_MAX    (1024 * 1024)    /* looked through for ids */
+
+
+static ngx_uint_t ngx_http_llm_has_objects(ngx_http_llm_ctx_t *ctx);
+static ngx_int_t ngx_http_llm_id_of_path(ngx_http_llm_ctx_t *ctx,
+    ngx_str_t *id);
+static ngx_int_t ngx_http_llm_id_of_body(ngx_http_llm_ctx_t *ctx,
+    ngx_str_t *id);
+static ngx_int_t ngx_http_llm_id_of_input(ngx_http_llm_ctx_t *ctx);
+static ngx_int_t ngx_http_llm_id_of(llm_str_t value, ngx_str_t *id);
+static void ngx_http_llm_keep(ngx_http_llm_ctx_t *ctx, llm_str_t object,
+    const char *name);
+
+
+ngx_int_t
+ngx_http_llm_object_find(ngx_http_llm_ctx_t *ctx)
+{
+    ngx_int_t  rc;
+    ngx_str_t  id;
+
+    if (!ngx_http_llm_has_objects(ctx)) {
+        return NGX_DECLINED;
+    }
+
+    rc = ctx->rest.len ? ngx_http_llm_id_of_path(ctx, &id)
+                       : ngx_http_llm_id_of_body(ctx, &id);
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_llm_object_get(&ctx->lmcf->store, &id, &ctx->object);
+
+    } else if (ctx->endpoint == LLM_EP_RESPONSES && ctx->rest.len == 0) {
+        rc = ngx_http_llm_id_of_input(ctx);
+    }
+
+    ctx->affine = (rc == NGX_OK);
+
+    return rc;
+}
+
+
+static ngx_uint_t
+ngx_http_llm_has_objects(ngx_http_llm_ctx_t *ctx)
+{
+    return ctx->endpoint == LLM_EP_FILES
+           || ctx->endpoint == LLM_EP_BATCHES
+           || ctx->endpoint == LLM_EP_RESPONSES;
+}
+
+
+/* "/ID", "/ID/content" */
+
+static ngx_int_t
+ngx_http_llm_id_of_path(ngx_http_llm_ctx_t *ctx, ngx_str_t *id)
+{
+    u_char  *p, *last;
+
+    p = ctx->rest.data + 1;
+    last = ctx->rest.data + ctx->rest.len;
+
+    id->data = p;
+
+    while (p < last && *p != '/') {
+        p++;
+    }
+
+    id->len = p - id->data;
+
+    return id->len && id->len <= NGX_HTTP_LLM_ID_MAX ? NGX_OK : NGX_DECLINED;
+}
+
+
+static ngx_int_t
+ngx_http_llm_id_of_body(ngx_http_llm_ctx_t *ctx, ngx_str_t *id)
+{
+    size_t            at;
+    llm_json_want_t   want;
+    llm_json_error_t  error;
+
+    if (ctx->facts.kind != LLM_BODY_JSON) {
+        return NGX_DECLINED;
+    }
+
+    ngx_memzero(&want, sizeof(llm_json_want_t));
+
+    want.name = (ctx->endpoint == LLM_EP_BATCHES)
+                ? LLM_STR("input_file_id") : LLM_STR("previous_response_id");
+
+    if (llm_json_pick(ngx_http_llm_view(&ctx->body), &want, 1, &error, &at)
+        != LLM_OK)
+    {
+        return NGX_DECLINED;
+    }
+
+    return ngx_http_llm_id_of(want.value, id);
+}
+
+
+/* "file_id":"ID" anywhere in the input: a text that only looks like it names no
+ * object that is known. */
+
+static ngx_int_t
+ngx_http_llm_id_of_input(ngx_http_llm_ctx_t *ctx)
+{
+    u_char     *p, *last;
+    ngx_str_t   id, input;
+
+    static char  name[] = "\"file_id\"";
+
+    input.data = (u_char *) ctx->facts.member[LLM_M_INPUT].value.data;
+    input.len = ctx->facts.member[LLM_M_INPUT].value.len;
+
+    if (input.data == NULL || input.len > NGX_HTTP_LLM_INPUT_MAX) {
+        return NGX_DECLINED;
+    }
+
+    last = input.data + input.len;
+    p = ngx_strlcasestrn(input.data, last, (u_char *) name, sizeof(name) - 2);
+
+    while (p) {
+        p += sizeof(name) - 1;
+
+        while (p < last && (*p == ':' || *p == ' ')) {
+            p++;
+        }
+
+        id.data = p + 1;
+        id.len = 0;
+
+        if (p < last && *p == '"') {
+            p = ngx_strlchr(id.data, last, '"');
+            id.len = p ? (size_t) (p - id.data) : 0;
+        }
+
+        if (id.len && id.len <= NGX_HTTP_LLM_ID_MAX
+            && ngx_http_llm_object_get(&ctx->lmcf->store, &id, &ctx->object)
+               == NGX_OK)
+        {
+            return NGX_OK;
+        }
+
+        p = ngx_strlcasestrn(id.data + id.len, last, (u_char *) name,
+                             sizeof(name) - 2);
+    }
+
+    return NGX_DECLINED;
+}
+
+
+/* A JSON string that can be an id: nothing in it needs an escape. */
+
+static ngx_int_t
+ngx_http_llm_id_of(llm_str_t value, ngx_str_t *id)
+{
+    if (value.len < 3 || value.len > NGX_HTTP_LLM_ID_MAX
+        || value.data[0] != '"'
+        || memchr(value.data, '\\', value.len))
+    {
+        return NGX_DECLINED;
+    }
+
+    id->data = (u_char *) value.data + 1;
+    id->len = value.len - 2;
+
+    return NGX_OK;
+}
+
+
+/*
+ * Nobody but its maker is asked, and with the key that made it, while that can
+ * be used.  A target that left the route meanwhile leaves the choice open.
+ */
+
+void
+ngx_http_llm_object_bind(ngx_http_llm_ctx_t *ctx)
+{
+    ngx_uint_t                  i;
+    ngx_http_llm_target_t      *t;
+    ngx_http_llm_store_pool_t  *pool;
+
+    for (i = 0; i < ctx->route->ntargets; i++) {
+        t = &ctx->route->targets[i];
+
+        if (!(ctx->skipped & ((uint64_t) 1 << i))
+            && ngx_http_llm_target_hash(t) == ctx->object.target)
+        {
+            break;
+        }
+    }
+
+    if (i == ctx->route->ntargets) {
+        return;
+    }
+
+    ctx->skipped = ~((uint64_t) 1 << i);
+
+    if (t->provider->pool == NULL) {
+        return;
+    }
+
+    pool = &t->provider->pool->store;
+
+    for (i = 0; i < pool->conf.key_n; i++) {
+
+        if (ngx_memcmp(pool->fingerprints + i * NGX_HTTP_LLM_FINGERPRINT,
+                       ctx->object.key, NGX_HTTP_LLM_FINGERPRINT)
+            == 0)
+        {
+            ctx->tried.prefer = (uint32_t) i + 1;
+            return;
+        }
+    }
+}
 
 
 uint64_t
@@ -13,4 +234,88 @@ ngx_http_llm_target_hash(ngx_http_llm_target_t *t)
     /* models and providers share one namespace */
     return llm_fnv64(ngx_http_llm_view(t->model ? &t->model->name
                                                 : &t->provider->name), 0);
+}
+
+
+void
+ngx_http_llm_object_learn(ngx_http_llm_ctx_t *ctx)
+{
+    llm_str_t   body;
+    ngx_buf_t  *b;
+
+    b = ctx->send->body;
+
+    if (!ngx_http_llm_has_objects(ctx) || b == NULL) {
+        return;
+    }
+
+    body.data = b->pos;
+    body.len = b->last - b->pos;
+
+    if (ctx->request->method == NGX_HTTP_POST && ctx->rest.len == 0) {
+        ngx_http_llm_keep(ctx, body, "id");
+    }
+
+    if (ctx->endpoint == LLM_EP_BATCHES) {
+        /* a batch that is done names what it made */
+        ngx_http_llm_keep(ctx, body, "output_file_id");
+        ngx_http_llm_keep(ctx, body, "error_file_id");
+    }
+}
+
+
+void
+ngx_http_llm_object_learn_event(ngx_http_llm_ctx_t *ctx, llm_str_t data)
+{
+    llm_json_member_t  m;
+
+    if (ctx->events->held_events > NGX_HTTP_LLM_ID_EVENTS) {
+        ctx->learned = 1;
+        return;
+    }
+
+    if (llm_json_get(data, LLM_STR("response"), &m) == LLM_OK) {
+        ngx_http_llm_keep(ctx, m.value, "id");
+    }
+}
+
+
+static void
+ngx_http_llm_keep(ngx_http_llm_ctx_t *ctx, llm_str_t json, const char *name)
+{
+    u_char                 *key;
+    ngx_str_t               id;
+    llm_json_member_t       m;
+    ngx_http_llm_send_t    *send;
+    ngx_http_llm_object_t   object;
+
+    send = ctx->send;
+
+    if (llm_json_get(json, (llm_str_t) { ngx_strlen(name),
+                                         (const unsigned char *) name }, &m)
+        != LLM_OK
+        || ngx_http_llm_id_of(m.value, &id) != NGX_OK)
+    {
+        return;
+    }
+
+    ngx_memzero(&object, sizeof(ngx_http_llm_object_t));
+
+    object.target = ngx_http_llm_target_hash(send->target);
+
+    if (ctx->split) {
+        object.split = llm_fnv64(ngx_http_llm_view(&ctx->split->name), 0);
+        object.variant = llm_fnv64(ngx_http_llm_view(
+                              &ctx->split->variants[ctx->variant].name), 0);
+    }
+
+    if (send->ticket.pool) {
+        key = send->ticket.pool->fingerprints
+              + send->ticket.lease.key * NGX_HTTP_LLM_FINGERPRINT;
+
+        ngx_memcpy(object.key, key, NGX_HTTP_LLM_FINGERPRINT);
+    }
+
+    ngx_http_llm_object_put(&ctx->lmcf->store, &id, &object);
+    ctx->learned = 1;
 }

@@ -307,6 +307,10 @@ ngx_http_llm_body_handler(ngx_http_request_t *r)
         return;
     }
 
+    if (ctx->affine) {
+        ngx_http_llm_object_bind(ctx);
+    }
+
     llm_request_need(&ctx->facts, &ctx->need);
 
     ngx_http_llm_sample_choose(ctx);
@@ -468,6 +472,8 @@ ngx_http_llm_find_route(ngx_http_llm_ctx_t *ctx)
     ngx_str_t              value;
     ngx_http_llm_name_t   *name;
     ngx_http_llm_split_t  *split;
+
+    (void) ngx_http_llm_object_find(ctx);
 
     if (ctx->llcf->pass == NULL) {
         ctx->route = ctx->llcf->route;
