@@ -188,6 +188,9 @@ ngx_http_llm_mirror_totals_t *ngx_http_llm_split_mirror(
 llm_experiment_arm_t *ngx_http_llm_split_arm(ngx_http_llm_store_split_t *split,
     uint32_t variant);
 
+/* Other weights begin another phase, with empty arms. */
+uint64_t ngx_http_llm_split_phase(ngx_http_llm_store_split_t *split);
+
 /* Remembers which variant served a request; then a vote for it: 1 up, -1 down.
  * A repeated vote replaces the one before.  NGX_OK; NGX_DECLINED: no such
  * request, or too long ago. */
