@@ -260,6 +260,10 @@ ngx_http_llm_arg_value(ngx_conf_t *cf, ngx_str_t *what,
         *(time_t *) p = (time_t) n;
         break;
 
+    case NGX_HTTP_LLM_ARG_SIZE:
+        *(size_t *) p = (size_t) n;
+        break;
+
     case NGX_HTTP_LLM_ARG_UINT:
         *(ngx_uint_t *) p = (ngx_uint_t) n;
         break;
@@ -331,6 +335,9 @@ ngx_http_llm_arg_number(ngx_http_llm_arg_t *arg, ngx_str_t *value)
 
         return ngx_atofp(value->data, value->len - 1, 2);
 
+    case NGX_HTTP_LLM_ARG_SIZE:
+        return ngx_parse_size(value);
+
     default:
         return ngx_atoi(value->data, value->len);
     }
@@ -349,6 +356,9 @@ ngx_http_llm_arg_expected(ngx_http_llm_arg_t *arg)
 
     case NGX_HTTP_LLM_ARG_BP32:
         return "a percentage such as 20%";
+
+    case NGX_HTTP_LLM_ARG_SIZE:
+        return "a size such as 10m";
 
     default:
         return "a number";
@@ -370,6 +380,9 @@ ngx_http_llm_arg_unit(ngx_http_llm_arg_t *arg)
 
     case NGX_HTTP_LLM_ARG_BP32:
         return " hundredths of a percent";
+
+    case NGX_HTTP_LLM_ARG_SIZE:
+        return " bytes";
 
     default:
         return "";

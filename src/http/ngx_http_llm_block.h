@@ -51,6 +51,7 @@ typedef enum {
     NGX_HTTP_LLM_ARG_UINT,             /* 64: ngx_uint_t */
     NGX_HTTP_LLM_ARG_U32,              /* 64: uint32_t */
     NGX_HTTP_LLM_ARG_BP32,             /* 12.5%: uint32_t of 10 000 */
+    NGX_HTTP_LLM_ARG_SIZE,             /* 100m: size_t */
     NGX_HTTP_LLM_ARG_FLAG,             /* on, off: ngx_flag_t */
     NGX_HTTP_LLM_ARG_STR               /* anything: ngx_str_t */
 } ngx_http_llm_arg_e;
@@ -59,7 +60,7 @@ typedef struct {
     ngx_str_t           name;          /* without "=" */
     ngx_http_llm_arg_e  type;
     size_t              offset;
-    ngx_uint_t          min;           /* numbers, ms, s, basis points */
+    ngx_uint_t          min;           /* numbers, ms, s, basis points, bytes */
     ngx_uint_t          max;
 } ngx_http_llm_arg_t;
 

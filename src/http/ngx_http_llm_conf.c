@@ -20,7 +20,8 @@ static ngx_int_t ngx_http_llm_conf_arrays(ngx_conf_t *cf,
 static ngx_http_llm_build_t *ngx_http_llm_conf_build(ngx_conf_t *cf);
 static ngx_int_t ngx_http_llm_link_names(ngx_conf_t *cf,
     ngx_http_llm_main_conf_t *lmcf);
-static void ngx_http_llm_link_targets(ngx_http_llm_route_t *route);
+static ngx_int_t ngx_http_llm_link_targets(ngx_conf_t *cf,
+    ngx_http_llm_main_conf_t *lmcf, ngx_http_llm_route_t *route);
 static ngx_int_t ngx_http_llm_link_providers(ngx_conf_t *cf,
     ngx_http_llm_main_conf_t *lmcf);
 static ngx_int_t ngx_http_llm_link_store(ngx_conf_t *cf,
@@ -109,7 +110,9 @@ ngx_http_llm_conf_build(ngx_conf_t *cf)
         || ngx_array_init(&build->locations, cf->temp_pool, 8,
                           sizeof(void *)) != NGX_OK
         || ngx_array_init(&build->zones, cf->temp_pool, 4,
-                          sizeof(ngx_http_llm_tz_row_t)) != NGX_OK)
+                          sizeof(ngx_http_llm_tz_row_t)) != NGX_OK
+        || ngx_array_init(&build->splits, cf->temp_pool, 4, sizeof(void *))
+           != NGX_OK)
     {
         return NULL;
     }
@@ -177,6 +180,7 @@ ngx_http_llm_link(ngx_conf_t *cf)
     lmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_llm_gateway_module);
 
     if (ngx_http_llm_link_names(cf, lmcf) != NGX_OK
+        || ngx_http_llm_link_splits(cf, lmcf) != NGX_OK
         || ngx_http_llm_link_locations(cf, lmcf) != NGX_OK
         || ngx_http_llm_link_providers(cf, lmcf) != NGX_OK
         || ngx_http_llm_link_store(cf, lmcf) != NGX_OK
@@ -211,17 +215,21 @@ ngx_http_llm_link_names(ngx_conf_t *cf, ngx_http_llm_main_conf_t *lmcf)
     route = lmcf->routes.elts;
 
     for (i = 0; i < lmcf->routes.nelts; i++) {
-        ngx_http_llm_link_targets(route[i]);
+        if (ngx_http_llm_link_targets(cf, lmcf, route[i]) != NGX_OK) {
+            return NGX_ERROR;
+        }
     }
 
     return NGX_OK;
 }
 
 
-static void
-ngx_http_llm_link_targets(ngx_http_llm_route_t *route)
+static ngx_int_t
+ngx_http_llm_link_targets(ngx_conf_t *cf, ngx_http_llm_main_conf_t *lmcf,
+    ngx_http_llm_route_t *route)
 {
     ngx_uint_t              i;
+    ngx_http_llm_name_t    *name;
     ngx_http_llm_target_t  *target;
 
     for (i = 0; i < route->ntargets; i++) {
@@ -231,6 +239,18 @@ ngx_http_llm_link_targets(ngx_http_llm_route_t *route)
             target->provider = target->model->provider;
         }
     }
+
+    if (ngx_http_llm_route_is_off(route)) {
+        name = ngx_http_llm_defined(lmcf, &route->name);
+
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "llm_route \"%V\" has no target left: all of them are "
+                      "\"enabled off\" in %s:%ui", &route->name, name->file,
+                      name->line);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
 }
 
 

@@ -21,6 +21,7 @@ char *ngx_http_llm_key_pool(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_llm_provider(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_llm_model(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_llm_route(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_llm_split(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_llm_prompt(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_llm_pass(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_llm_analyze(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
@@ -68,8 +69,16 @@ struct ngx_http_llm_build_s {
     ngx_array_t               refs;            /* ngx_http_llm_ref_t */
     ngx_array_t               locations;       /* ngx_http_llm_loc_conf_t * */
     ngx_array_t               zones;           /* ngx_http_llm_tz_row_t */
+    ngx_array_t               splits;          /* their blocks, by pointer */
     ngx_uint_t                no_resolver;     /* a location has none */
 };
+
+
+static ngx_inline ngx_uint_t
+ngx_http_llm_same(ngx_str_t *a, ngx_str_t *b)
+{
+    return a->len == b->len && ngx_memcmp(a->data, b->data, a->len) == 0;
+}
 
 
 /* The place of the current directive. */
@@ -123,6 +132,13 @@ ngx_int_t ngx_http_llm_find_target(ngx_conf_t *cf,
     ngx_http_llm_target_t *target);
 
 
+/* on=CONDITION,...: the words as LLM_ON_... bits.  NGX_OK or NGX_ERROR
+ * (logged). */
+ngx_int_t ngx_http_llm_on(ngx_conf_t *cf, ngx_str_t *words, ngx_uint_t *on);
+
+/* Whether the file itself turned every target of a route off. */
+ngx_uint_t ngx_http_llm_route_is_off(ngx_http_llm_route_t *route);
+
 /* ctx->skipped of a request is a bitmap of targets. */
 #define NGX_HTTP_LLM_TARGETS_MAX  64
 
@@ -169,6 +185,13 @@ ngx_int_t ngx_http_llm_field(ngx_conf_t *cf, llm_field_t *field,
 
 /* What holds without llm_retry. */
 void ngx_http_llm_retry_defaults(llm_retry_conf_t *retry);
+
+/* enabled on|off|until=DATE, of a provider or a model: the current line. */
+char *ngx_http_llm_enabled(ngx_conf_t *cf, ngx_http_llm_store_switch_t *sw);
+
+/* After all names are known: pace and warnings of splits. */
+ngx_int_t ngx_http_llm_link_splits(ngx_conf_t *cf,
+    ngx_http_llm_main_conf_t *lmcf);
 
 /* After all names are known. */
 ngx_int_t ngx_http_llm_provider_link(ngx_conf_t *cf,

@@ -192,9 +192,13 @@ ngx_http_llm_link_pass(ngx_conf_t *cf, ngx_http_llm_main_conf_t *lmcf,
     name = ngx_http_llm_defined(lmcf, &ref.name);
 
     if (name == NULL) {
-        ngx_http_llm_unknown(cf, &ref, "name", &lmcf->routes, &lmcf->models,
-                             &lmcf->providers);
+        ngx_http_llm_unknown(cf, &ref, "name", &lmcf->names, NULL, NULL);
         return NGX_ERROR;
+    }
+
+    if (name->kind == NGX_HTTP_LLM_SPLIT) {
+        llcf->split = name->object;
+        return NGX_OK;
     }
 
     llcf->route = name->route;
@@ -248,6 +252,13 @@ ngx_http_llm_implicit_route(ngx_conf_t *cf, ngx_http_llm_main_conf_t *lmcf,
         if (target->model) {
             target->provider = target->model->provider;
         }
+    }
+
+    if (ngx_http_llm_route_is_off(route)) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"llm_pass\" has no target left: all of them are "
+                      "\"enabled off\" in %s:%ui", llcf->file, llcf->line);
+        return NULL;
     }
 
     return route;

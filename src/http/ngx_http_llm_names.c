@@ -1,7 +1,7 @@
 
 /*
- * Names: one namespace of models, providers and routes, and the references to
- * names that may be defined further down.
+ * Names: one namespace of models, providers, routes and splits, and the
+ * references to names that may be defined further down.
  */
 
 

@@ -463,18 +463,7 @@ ngx_http_llm_provider_enabled(ngx_conf_t *cf, void *block)
 {
     ngx_http_llm_provider_block_t *pb = block;
 
-    ngx_str_t   *value;
-    ngx_flag_t   on;
-
-    value = cf->args->elts;
-
-    if (ngx_http_llm_flag(cf, &value[1], &on) != NGX_OK) {
-        return NGX_CONF_ERROR;
-    }
-
-    pb->provider->enabled.off = on ? 0 : 1;
-
-    return NGX_CONF_OK;
+    return ngx_http_llm_enabled(cf, &pb->provider->enabled);
 }
 
 

@@ -24,8 +24,6 @@ static ngx_int_t ngx_http_llm_route_targets(ngx_conf_t *cf,
 static ngx_int_t ngx_http_llm_route_link(ngx_conf_t *cf,
     ngx_http_llm_main_conf_t *lmcf, ngx_http_llm_ref_t *ref);
 static char *ngx_http_llm_route_target(ngx_conf_t *cf, void *block);
-static ngx_int_t ngx_http_llm_route_on(ngx_conf_t *cf, ngx_str_t *words,
-    ngx_uint_t *on);
 static char *ngx_http_llm_route_resume(ngx_conf_t *cf, void *block);
 static char *ngx_http_llm_route_internal(ngx_conf_t *cf, void *block);
 
@@ -238,13 +236,13 @@ ngx_http_llm_route_target(ngx_conf_t *cf, void *block)
         return NGX_CONF_ERROR;
     }
 
-    return ngx_http_llm_route_on(cf, &rest, on) == NGX_OK ? NGX_CONF_OK
-                                                          : NGX_CONF_ERROR;
+    return ngx_http_llm_on(cf, &rest, on) == NGX_OK ? NGX_CONF_OK
+                                                    : NGX_CONF_ERROR;
 }
 
 
-static ngx_int_t
-ngx_http_llm_route_on(ngx_conf_t *cf, ngx_str_t *words, ngx_uint_t *on)
+ngx_int_t
+ngx_http_llm_on(ngx_conf_t *cf, ngx_str_t *words, ngx_uint_t *on)
 {
     u_char     *p, *last;
     ngx_int_t   n;
@@ -333,4 +331,24 @@ ngx_http_llm_single_route(ngx_conf_t *cf, ngx_str_t *name,
     route->targets[0].on = LLM_ON_DEFAULT;
 
     return route;
+}
+
+
+ngx_uint_t
+ngx_http_llm_route_is_off(ngx_http_llm_route_t *route)
+{
+    ngx_uint_t              i;
+    ngx_http_llm_target_t  *t;
+
+    for (i = 0; i < route->ntargets; i++) {
+        t = &route->targets[i];
+
+        if (!t->provider->enabled.off
+            && (t->model == NULL || !t->model->enabled.off))
+        {
+            return 0;
+        }
+    }
+
+    return 1;
 }
