@@ -13,11 +13,11 @@
 #include "ngx_http_llm_split_conf.h"
 
 
-static ngx_http_llm_split_block_t *ngx_http_llm_split_begin(ngx_conf_t *cf,
+static ngx_http_llm_split_block_t *ngx_http_llm_split_open(ngx_conf_t *cf,
     ngx_http_llm_main_conf_t *lmcf, ngx_str_t *name);
-static char *ngx_http_llm_split_variant(ngx_conf_t *cf, void *block);
+static char *ngx_http_llm_set_variant(ngx_conf_t *cf, void *block);
 static ngx_int_t ngx_http_llm_split_url(ngx_conf_t *cf, ngx_str_t *url);
-static ngx_int_t ngx_http_llm_split_end(ngx_conf_t *cf,
+static ngx_int_t ngx_http_llm_split_close(ngx_conf_t *cf,
     ngx_http_llm_main_conf_t *lmcf, ngx_http_llm_split_block_t *sb);
 static ngx_int_t ngx_http_llm_split_variants(ngx_conf_t *cf,
     ngx_http_llm_main_conf_t *lmcf, ngx_http_llm_split_block_t *sb);
@@ -41,19 +41,19 @@ static ngx_int_t ngx_http_llm_split_no_app(ngx_conf_t *cf,
 
 static ngx_http_llm_member_t  ngx_http_llm_split_members[] = {
     { ngx_string("sticky"), 1, NGX_HTTP_LLM_ARGS_ANY, 0,
-      ngx_http_llm_split_sticky },
-    { ngx_string("variant"), 3, 3, 0, ngx_http_llm_split_variant },
-    { ngx_string("rollout"), 1, 8, 1, ngx_http_llm_split_rollout },
+      ngx_http_llm_set_sticky },
+    { ngx_string("variant"), 3, 3, 0, ngx_http_llm_set_variant },
+    { ngx_string("rollout"), 1, 8, 1, ngx_http_llm_set_rollout },
     { ngx_string("force"), 1, NGX_HTTP_LLM_ARGS_ANY, 1,
-      ngx_http_llm_split_force },
-    { ngx_string("rollback"), 1, 8, 0, ngx_http_llm_split_rollback },
-    { ngx_string("fallback"), 2, 3, 0, ngx_http_llm_split_fallback },
-    { ngx_string("mirror"), 2, 5, 1, ngx_http_llm_split_mirror },
-    { ngx_string("experiment"), 1, 3, 1, ngx_http_llm_split_experiment },
-    { ngx_string("sample"), 1, 4, 1, ngx_http_llm_split_sample },
-    { ngx_string("webhook"), 1, 1, 1, ngx_http_llm_split_webhook },
-    { ngx_string("on_reload"), 1, 1, 1, ngx_http_llm_split_on_reload },
-    { ngx_string("internal"), 0, 0, 1, ngx_http_llm_split_internal },
+      ngx_http_llm_set_force },
+    { ngx_string("rollback"), 1, 8, 0, ngx_http_llm_set_rollback },
+    { ngx_string("fallback"), 2, 3, 0, ngx_http_llm_set_fallback },
+    { ngx_string("mirror"), 2, 5, 1, ngx_http_llm_set_mirror },
+    { ngx_string("experiment"), 1, 3, 1, ngx_http_llm_set_experiment },
+    { ngx_string("sample"), 1, 4, 1, ngx_http_llm_set_sample },
+    { ngx_string("webhook"), 1, 1, 1, ngx_http_llm_set_webhook },
+    { ngx_string("on_reload"), 1, 1, 1, ngx_http_llm_set_on_reload },
+    { ngx_string("internal"), 0, 0, 1, ngx_http_llm_set_internal },
     { ngx_null_string, 0, 0, 0, NULL }
 };
 
@@ -69,7 +69,7 @@ ngx_http_llm_split(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     value = cf->args->elts;
 
-    sb = ngx_http_llm_split_begin(cf, lmcf, &value[1]);
+    sb = ngx_http_llm_split_open(cf, lmcf, &value[1]);
     if (sb == NULL) {
         return NGX_CONF_ERROR;
     }
@@ -80,13 +80,13 @@ ngx_http_llm_split(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return rv;
     }
 
-    return ngx_http_llm_split_end(cf, lmcf, sb) == NGX_OK ? NGX_CONF_OK
+    return ngx_http_llm_split_close(cf, lmcf, sb) == NGX_OK ? NGX_CONF_OK
                                                           : NGX_CONF_ERROR;
 }
 
 
 static ngx_http_llm_split_block_t *
-ngx_http_llm_split_begin(ngx_conf_t *cf, ngx_http_llm_main_conf_t *lmcf,
+ngx_http_llm_split_open(ngx_conf_t *cf, ngx_http_llm_main_conf_t *lmcf,
     ngx_str_t *name)
 {
     ngx_http_llm_split_t        *split, **slot;
@@ -131,7 +131,7 @@ ngx_http_llm_split_begin(ngx_conf_t *cf, ngx_http_llm_main_conf_t *lmcf,
 /* variant NAME TARGET WEIGHT% */
 
 static char *
-ngx_http_llm_split_variant(ngx_conf_t *cf, void *block)
+ngx_http_llm_set_variant(ngx_conf_t *cf, void *block)
 {
     ngx_http_llm_split_block_t *sb = block;
 
@@ -220,7 +220,7 @@ ngx_http_llm_split_url(ngx_conf_t *cf, ngx_str_t *url)
 
 
 static ngx_int_t
-ngx_http_llm_split_end(ngx_conf_t *cf, ngx_http_llm_main_conf_t *lmcf,
+ngx_http_llm_split_close(ngx_conf_t *cf, ngx_http_llm_main_conf_t *lmcf,
     ngx_http_llm_split_block_t *sb)
 {
     ngx_http_llm_split_t  *split;

@@ -60,21 +60,21 @@ ngx_int_t ngx_http_llm_split_share(ngx_conf_t *cf, char *what,
 
 /* split_member.c: who belongs to a variant, and what happens beside it */
 
-char *ngx_http_llm_split_sticky(ngx_conf_t *cf, void *block);
-char *ngx_http_llm_split_force(ngx_conf_t *cf, void *block);
-char *ngx_http_llm_split_fallback(ngx_conf_t *cf, void *block);
-char *ngx_http_llm_split_mirror(ngx_conf_t *cf, void *block);
-char *ngx_http_llm_split_experiment(ngx_conf_t *cf, void *block);
-char *ngx_http_llm_split_sample(ngx_conf_t *cf, void *block);
-char *ngx_http_llm_split_webhook(ngx_conf_t *cf, void *block);
-char *ngx_http_llm_split_on_reload(ngx_conf_t *cf, void *block);
-char *ngx_http_llm_split_internal(ngx_conf_t *cf, void *block);
+char *ngx_http_llm_set_sticky(ngx_conf_t *cf, void *block);
+char *ngx_http_llm_set_force(ngx_conf_t *cf, void *block);
+char *ngx_http_llm_set_fallback(ngx_conf_t *cf, void *block);
+char *ngx_http_llm_set_mirror(ngx_conf_t *cf, void *block);
+char *ngx_http_llm_set_experiment(ngx_conf_t *cf, void *block);
+char *ngx_http_llm_set_sample(ngx_conf_t *cf, void *block);
+char *ngx_http_llm_set_webhook(ngx_conf_t *cf, void *block);
+char *ngx_http_llm_set_on_reload(ngx_conf_t *cf, void *block);
+char *ngx_http_llm_set_internal(ngx_conf_t *cf, void *block);
 
 /* split_rollout.c: what moves the weights */
 
 void ngx_http_llm_split_rollout_defaults(llm_rollout_conf_t *rollout);
-char *ngx_http_llm_split_rollout(ngx_conf_t *cf, void *block);
-char *ngx_http_llm_split_rollback(ngx_conf_t *cf, void *block);
+char *ngx_http_llm_set_rollout(ngx_conf_t *cf, void *block);
+char *ngx_http_llm_set_rollback(ngx_conf_t *cf, void *block);
 
 
 #endif /* _NGX_HTTP_LLM_SPLIT_CONF_H_INCLUDED_ */

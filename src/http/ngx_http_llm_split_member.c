@@ -83,7 +83,7 @@ static char  *ngx_http_llm_on_reload_words[] = { "keep", "reset", NULL };
 /* sticky EXPR ...: in order of preference; several lines add up */
 
 char *
-ngx_http_llm_split_sticky(ngx_conf_t *cf, void *block)
+ngx_http_llm_set_sticky(ngx_conf_t *cf, void *block)
 {
     ngx_http_llm_split_block_t *sb = block;
 
@@ -148,7 +148,7 @@ ngx_http_llm_split_expression(ngx_conf_t *cf, ngx_str_t *value,
 /* force EXPR [allow=CIDR|unix:|all] ... */
 
 char *
-ngx_http_llm_split_force(ngx_conf_t *cf, void *block)
+ngx_http_llm_set_force(ngx_conf_t *cf, void *block)
 {
     ngx_http_llm_split_block_t *sb = block;
 
@@ -234,7 +234,7 @@ ngx_http_llm_split_allow(ngx_conf_t *cf, ngx_array_t *cidrs, ngx_str_t *word)
 /* fallback VARIANT TO [on=CONDITION,...] */
 
 char *
-ngx_http_llm_split_fallback(ngx_conf_t *cf, void *block)
+ngx_http_llm_set_fallback(ngx_conf_t *cf, void *block)
 {
     ngx_http_llm_split_block_t *sb = block;
 
@@ -272,7 +272,7 @@ ngx_http_llm_split_fallback(ngx_conf_t *cf, void *block)
 /* mirror VARIANT SHARE% [max=1m] [inflight=16] [multipart=on] */
 
 char *
-ngx_http_llm_split_mirror(ngx_conf_t *cf, void *block)
+ngx_http_llm_set_mirror(ngx_conf_t *cf, void *block)
 {
     ngx_http_llm_split_block_t *sb = block;
 
@@ -311,7 +311,7 @@ ngx_http_llm_split_mirror(ngx_conf_t *cf, void *block)
 /* experiment NAME [remember=20000] [margin=5%] */
 
 char *
-ngx_http_llm_split_experiment(ngx_conf_t *cf, void *block)
+ngx_http_llm_set_experiment(ngx_conf_t *cf, void *block)
 {
     ngx_http_llm_split_block_t *sb = block;
 
@@ -373,7 +373,7 @@ ngx_http_llm_split_experiment_name(ngx_conf_t *cf, ngx_http_llm_split_t *split,
 /* sample SHARE% file=PATH [max=100m] [keep=5] */
 
 char *
-ngx_http_llm_split_sample(ngx_conf_t *cf, void *block)
+ngx_http_llm_set_sample(ngx_conf_t *cf, void *block)
 {
     ngx_http_llm_split_block_t *sb = block;
 
@@ -414,7 +414,7 @@ ngx_http_llm_split_sample(ngx_conf_t *cf, void *block)
 
 
 char *
-ngx_http_llm_split_webhook(ngx_conf_t *cf, void *block)
+ngx_http_llm_set_webhook(ngx_conf_t *cf, void *block)
 {
     ngx_http_llm_split_block_t *sb = block;
 
@@ -437,7 +437,7 @@ ngx_http_llm_split_webhook(ngx_conf_t *cf, void *block)
 
 
 char *
-ngx_http_llm_split_on_reload(ngx_conf_t *cf, void *block)
+ngx_http_llm_set_on_reload(ngx_conf_t *cf, void *block)
 {
     ngx_http_llm_split_block_t *sb = block;
 
@@ -460,7 +460,7 @@ ngx_http_llm_split_on_reload(ngx_conf_t *cf, void *block)
 
 
 char *
-ngx_http_llm_split_internal(ngx_conf_t *cf, void *block)
+ngx_http_llm_set_internal(ngx_conf_t *cf, void *block)
 {
     ngx_http_llm_split_block_t *sb = block;
 

@@ -140,7 +140,7 @@ ngx_http_llm_split_rollout_defaults(llm_rollout_conf_t *rollout)
  * [rest=T] [start=now] */
 
 char *
-ngx_http_llm_split_rollout(ngx_conf_t *cf, void *block)
+ngx_http_llm_set_rollout(ngx_conf_t *cf, void *block)
 {
     ngx_http_llm_split_block_t *sb = block;
 
@@ -269,7 +269,7 @@ ngx_http_llm_rollout_steps(ngx_conf_t *cf, ngx_str_t *steps,
  * [confidence=P%] */
 
 char *
-ngx_http_llm_split_rollback(ngx_conf_t *cf, void *block)
+ngx_http_llm_set_rollback(ngx_conf_t *cf, void *block)
 {
     ngx_http_llm_split_block_t *sb = block;
 
