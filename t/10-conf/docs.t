@@ -81,6 +81,7 @@ for my $name (@documented) {
 my %block = (
     llm_key_pool => 'key_pool', llm_provider => 'provider',
     llm_model => 'model', llm_route => 'route', llm_prompt => 'prompt',
+    llm_split => 'split',
 );
 
 for my $directive (sort keys %block) {
