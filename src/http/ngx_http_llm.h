@@ -135,6 +135,7 @@ typedef struct {
     uint32_t                     share;         /* basis points of requests */
     size_t                       max_body;      /* larger ones are not sent */
     ngx_uint_t                   inflight;      /* copies of a worker */
+    ngx_uint_t                   running;       /* of this one, now */
     unsigned                     multipart:1;
 } ngx_http_llm_mirror_conf_t;
 

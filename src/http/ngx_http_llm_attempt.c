@@ -180,7 +180,7 @@ ngx_http_llm_enter(ngx_http_llm_ctx_t *ctx)
 
         waited = ngx_current_msec - ctx->queued;
 
-        if (waited < gate->wait) {
+        if (waited < gate->wait && ctx->shadow == NULL) {
             ctx->state = NGX_HTTP_LLM_QUEUED;
             ngx_http_llm_wait(ctx, gate->wait - waited);
             return NGX_DONE;
@@ -262,7 +262,7 @@ ngx_http_llm_send(ngx_http_llm_ctx_t *ctx)
 
     ctx->sends++;
 
-    if (ctx->retried == 0 && ctx->rotated == 0) {
+    if (ctx->retried == 0 && ctx->rotated == 0 && ctx->shadow == NULL) {
         ngx_http_llm_store_deposit(&ctx->lmcf->store, &provider->gate,
                                    &ctx->llcf->retry);
     }
@@ -447,7 +447,7 @@ ngx_http_llm_plan(ngx_http_llm_ctx_t *ctx, llm_class_t class, llm_msec_t wait,
         ctx->wait = ngx_min(ctx->wait, rest);
     }
 
-    if (ctx->passthrough) {
+    if (ctx->passthrough || ctx->shadow) {
         return LLM_DO_GIVE_UP;
     }
 

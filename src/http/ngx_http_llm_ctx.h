@@ -265,6 +265,20 @@ void ngx_http_llm_object_learn(ngx_http_llm_ctx_t *ctx);
 void ngx_http_llm_object_learn_event(ngx_http_llm_ctx_t *ctx, llm_str_t data);
 uint64_t ngx_http_llm_target_hash(ngx_http_llm_target_t *t);
 
+/* mirror.c: after every settlement: copies a request that was served by another
+ * variant, or compares the copy that this one is. */
+void ngx_http_llm_mirror(ngx_http_llm_ctx_t *ctx, llm_class_t class);
+
+/* request.c, which reads a request in this order: create_ctx, find_endpoint,
+ * read_facts (its body), estimate (tokens, where some target of the route asks
+ * for them), check_targets. */
+ngx_http_llm_ctx_t *ngx_http_llm_create_ctx(ngx_http_request_t *r);
+llm_code_t ngx_http_llm_find_endpoint(ngx_http_llm_ctx_t *ctx);
+llm_code_t ngx_http_llm_read_facts(ngx_http_llm_ctx_t *ctx,
+    llm_str_t *message);
+void ngx_http_llm_estimate(ngx_http_llm_ctx_t *ctx,
+    ngx_http_llm_route_t *route);
+
 /* request.c: marks what targets of ctx->route cannot serve the request; any but
  * NONE: none can.  is_on: its provider and model may be used now. */
 llm_code_t ngx_http_llm_check_targets(ngx_http_llm_ctx_t *ctx,

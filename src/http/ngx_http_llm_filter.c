@@ -5,6 +5,8 @@
  * a request before our handler sees it, with a page of HTML that no SDK can
  * read.  Only pages nginx made up are replaced: what `error_page` or `return`
  * of the operator say stays as it is.
+ *
+ * And the place where answers to copies for the mirror end: nobody reads them.
  */
 
 #include "ngx_http_llm_ctx.h"
@@ -16,6 +18,7 @@
 static ngx_int_t ngx_http_llm_header_filter(ngx_http_request_t *r);
 static ngx_int_t ngx_http_llm_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
+static ngx_uint_t ngx_http_llm_is_copy(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_llm_is_page(ngx_http_request_t *r);
 static ngx_int_t ngx_http_llm_filter_init(ngx_conf_t *cf);
 
@@ -64,6 +67,11 @@ ngx_http_llm_header_filter(ngx_http_request_t *r)
     llm_code_t                code;
     ngx_http_llm_ctx_t       *ctx;
     ngx_http_llm_loc_conf_t  *llcf;
+
+    if (ngx_http_llm_is_copy(r)) {
+        r->header_sent = 1;
+        return NGX_OK;
+    }
 
     if (!ngx_http_llm_is_page(r)) {
         return ngx_http_next_header_filter(r);
@@ -125,14 +133,19 @@ ngx_http_llm_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 
     b = ngx_http_get_module_ctx(r, ngx_http_llm_gateway_filter_module);
 
-    if (b == NULL || in == NULL) {
+    if (!ngx_http_llm_is_copy(r) && (b == NULL || in == NULL)) {
         return ngx_http_next_body_filter(r, in);
     }
 
-    /* the page is never written; it counts as sent */
+    /* what is never written counts as sent */
 
     for (cl = in; cl; cl = cl->next) {
         cl->buf->pos = cl->buf->last;
+        cl->buf->file_pos = cl->buf->file_last;
+    }
+
+    if (ngx_http_llm_is_copy(r)) {
+        return NGX_OK;
     }
 
     if (b->pos == b->last) {
@@ -143,6 +156,17 @@ ngx_http_llm_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
     out.next = NULL;
 
     return ngx_http_next_body_filter(r, &out);
+}
+
+
+static ngx_uint_t
+ngx_http_llm_is_copy(ngx_http_request_t *r)
+{
+    ngx_http_llm_ctx_t  *ctx;
+
+    ctx = ngx_http_llm_get_ctx(r);
+
+    return ctx && ctx->shadow;
 }
 
 

@@ -245,7 +245,7 @@ ngx_http_llm_object_learn(ngx_http_llm_ctx_t *ctx)
 
     b = ctx->send->body;
 
-    if (!ngx_http_llm_has_objects(ctx) || b == NULL) {
+    if (ctx->shadow || !ngx_http_llm_has_objects(ctx) || b == NULL) {
         return;
     }
 

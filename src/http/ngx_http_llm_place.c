@@ -140,7 +140,7 @@ ngx_http_llm_measure(ngx_http_llm_ctx_t *ctx, llm_outcome_row_t *row)
 ngx_uint_t
 ngx_http_llm_wants_json(ngx_http_llm_ctx_t *ctx)
 {
-    return ctx->split && ctx->endpoint == LLM_EP_CHAT
+    return (ctx->split || ctx->shadow) && ctx->endpoint == LLM_EP_CHAT
            && (ctx->facts.need & (LLM_CAN_JSON_OBJECT|LLM_CAN_JSON_SCHEMA));
 }
 

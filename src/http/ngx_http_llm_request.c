@@ -13,17 +13,13 @@
 #define NGX_HTTP_LLM_RANDOM_POOL  4096
 
 
-static ngx_http_llm_ctx_t *ngx_http_llm_create_ctx(ngx_http_request_t *r);
 static ngx_int_t ngx_http_llm_request_id(ngx_http_llm_ctx_t *ctx);
-static llm_code_t ngx_http_llm_find_endpoint(ngx_http_llm_ctx_t *ctx);
 static llm_code_t ngx_http_llm_check_headers(ngx_http_llm_ctx_t *ctx);
 static llm_code_t ngx_http_llm_scan_headers(ngx_http_llm_ctx_t *ctx);
 static ngx_uint_t ngx_http_llm_header_is(ngx_table_elt_t *h,
     const char *name);
 static void ngx_http_llm_body_handler(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_llm_says_json(ngx_http_request_t *r);
-static llm_code_t ngx_http_llm_read_facts(ngx_http_llm_ctx_t *ctx,
-    llm_str_t *message);
 static llm_code_t ngx_http_llm_read_form(ngx_http_llm_ctx_t *ctx,
     llm_str_t *message);
 static llm_code_t ngx_http_llm_read_audio(ngx_http_llm_ctx_t *ctx,
@@ -31,8 +27,6 @@ static llm_code_t ngx_http_llm_read_audio(ngx_http_llm_ctx_t *ctx,
 static llm_code_t ngx_http_llm_find_route(ngx_http_llm_ctx_t *ctx);
 static llm_code_t ngx_http_llm_find_variant(ngx_http_llm_ctx_t *ctx,
     ngx_http_llm_split_t *split);
-static void ngx_http_llm_estimate(ngx_http_llm_ctx_t *ctx,
-    ngx_http_llm_route_t *route);
 
 
 ngx_int_t
@@ -81,7 +75,7 @@ ngx_http_llm_handler(ngx_http_request_t *r)
 }
 
 
-static ngx_http_llm_ctx_t *
+ngx_http_llm_ctx_t *
 ngx_http_llm_create_ctx(ngx_http_request_t *r)
 {
     ngx_http_llm_ctx_t  *ctx;
@@ -138,7 +132,7 @@ ngx_http_llm_request_id(ngx_http_llm_ctx_t *ctx)
 }
 
 
-static llm_code_t
+llm_code_t
 ngx_http_llm_find_endpoint(ngx_http_llm_ctx_t *ctx)
 {
     llm_str_t            rest;
@@ -335,7 +329,7 @@ ngx_http_llm_says_json(ngx_http_request_t *r)
 }
 
 
-static llm_code_t
+llm_code_t
 ngx_http_llm_read_facts(ngx_http_llm_ctx_t *ctx, llm_str_t *message)
 {
     llm_buf_t            mem;
@@ -538,7 +532,7 @@ ngx_http_llm_find_variant(ngx_http_llm_ctx_t *ctx, ngx_http_llm_split_t *split)
  * exceed asks for it.
  */
 
-static void
+void
 ngx_http_llm_estimate(ngx_http_llm_ctx_t *ctx, ngx_http_llm_route_t *route)
 {
     ngx_uint_t              i;

@@ -216,6 +216,8 @@ ngx_http_llm_settle(ngx_http_llm_ctx_t *ctx, llm_class_t class)
     if (ctx->sample) {
         ngx_http_llm_sample_end(ctx);
     }
+
+    ngx_http_llm_mirror(ctx, class);
 }
 
 

@@ -216,6 +216,9 @@ ngx_http_llm_upstream_conf(ngx_http_llm_ctx_t *ctx)
     conf->ignore_headers = (ngx_uint_t) -1;
     conf->preserve_output = 1;
 
+    /* there is none to watch */
+    conf->ignore_client_abort = (ctx->shadow != NULL);
+
 #if (NGX_HTTP_SSL)
     conf->ssl = provider->mock ? NULL : provider->origin.ssl;
     conf->ssl_server_name = 1;
