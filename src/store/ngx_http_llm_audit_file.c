@@ -353,8 +353,12 @@ ngx_http_llm_audit_load(ngx_http_llm_store_t *store, ngx_log_t *log)
         && seq->valuedouble < NGX_HTTP_LLM_STATE_EXACT
         && hash && ngx_strlen(hash) == NGX_HTTP_LLM_AUDIT_HASH)
     {
-        root->audit.seq = (uint64_t) seq->valuedouble;
-        ngx_memcpy(root->audit.hash, hash, NGX_HTTP_LLM_AUDIT_HASH);
+        /* entries that were moved away stand in the state file alone */
+
+        if ((uint64_t) seq->valuedouble >= root->audit.seq) {
+            root->audit.seq = (uint64_t) seq->valuedouble;
+            ngx_memcpy(root->audit.hash, hash, NGX_HTTP_LLM_AUDIT_HASH);
+        }
 
     } else if (end.line.len) {
         ngx_log_error(NGX_LOG_WARN, log, 0,

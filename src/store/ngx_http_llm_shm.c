@@ -55,7 +55,6 @@ ngx_http_llm_shm_init(ngx_shm_zone_t *zone, void *data)
     ngx_http_llm_store_t        *store, *old;
     ngx_http_llm_store_gate_t  **gate;
     ngx_http_llm_store_pool_t  **pool;
-    ngx_http_llm_store_split_t **split;
 
     store = zone->data;
     old = data;
@@ -101,12 +100,6 @@ ngx_http_llm_shm_init(ngx_shm_zone_t *zone, void *data)
     if (rc == NGX_OK && fresh && store->state) {
         ngx_http_llm_state_load(store, temp, zone->shm.log);
         ngx_http_llm_audit_load(store, zone->shm.log);
-    }
-
-    split = store->splits.elts;
-
-    for (i = 0; i < store->splits.nelts && rc == NGX_OK; i++) {
-        ngx_http_llm_split_ready(store, split[i]);
     }
 
     ngx_destroy_pool(temp);

@@ -158,7 +158,8 @@ struct ngx_http_llm_split_node_s {
     ngx_http_llm_node_t           node;
     uint64_t                      digest;   /* of the block */
     uint32_t                      n;
-    uint32_t                      restored; /* from the state file */
+    uint32_t                      news;     /* of a new node, for its first
+                                               worker: NGX_HTTP_LLM_NEWS_ */
     uint64_t                      names[LLM_SPLIT_VARIANTS];    /* hashes */
     llm_split_doc_t               doc;
     uint64_t                      phase;    /* of the experiment: grows when
@@ -227,6 +228,10 @@ typedef struct {
 typedef struct ngx_http_llm_votes_s  ngx_http_llm_votes_t;
 
 
+#define NGX_HTTP_LLM_NEWS_RESET  1      /* a document gave way to the file's */
+#define NGX_HTTP_LLM_NEWS_START  2      /* start=now */
+
+
 /* Which worker moves rollouts; pid 0: nobody. */
 typedef struct {
     ngx_pid_t                   pid;
@@ -244,6 +249,7 @@ typedef struct {
     int64_t                     offset;     /* ms: epoch - monotonic clock */
     uint64_t                    changes;    /* worth saving, since the start */
     uint64_t                    saved;      /* changes in the state file */
+    llm_msec_t                  saved_at;
     uint64_t                    file;       /* which of that name is ours */
     ngx_queue_t                 gates;
     ngx_queue_t                 pools;
@@ -317,9 +323,15 @@ ngx_int_t ngx_http_llm_votes_link(ngx_http_llm_store_t *store);
 ngx_int_t ngx_http_llm_split_link(ngx_http_llm_store_t *store,
     ngx_http_llm_store_split_t *split, ngx_http_llm_store_t *before);
 
-/* When the state file was read: start=now of nodes that had no document. */
-void ngx_http_llm_split_ready(ngx_http_llm_store_t *store,
-    ngx_http_llm_store_split_t *split);
+/* A worker runs, so the configuration is in force: what is new about its splits
+ * goes to the audit trail, and start=now starts. */
+void ngx_http_llm_splits_run(ngx_http_llm_store_t *store);
+
+/* Takes salt and owners over from an older document, `place` being the indexes
+ * of its variants here, 0xff for none; the weights stay those of the file. */
+void ngx_http_llm_split_follow_locked(ngx_http_llm_store_t *store,
+    ngx_http_llm_split_node_t *sn, const llm_split_doc_t *old,
+    const uint8_t *owner, const uint8_t place[256]);
 
 /* A worker is gone, nobody knows which of the running requests were its. */
 void ngx_http_llm_split_forgive_locked(ngx_http_llm_root_t *root);
@@ -332,7 +344,7 @@ void ngx_http_llm_split_changed_locked(ngx_http_llm_store_t *store,
     ngx_http_llm_split_node_t *sn, const llm_split_doc_t *before);
 
 /* The entry of a change, in the order of the changes.  `actor` NULL: the
- * configuration. */
+ * configuration; `before` may be NULL. */
 void ngx_http_llm_split_audit_locked(ngx_http_llm_store_t *store,
     ngx_http_llm_store_split_t *split, ngx_str_t *action,
     const llm_split_doc_t *before, ngx_http_llm_actor_t *actor);
@@ -460,6 +472,21 @@ void ngx_http_llm_state_save(ngx_http_llm_store_t *store);
 /* Numbers in JSON are exact below it: 2^53. */
 #define NGX_HTTP_LLM_STATE_EXACT  9007199254740992.0
 
+ngx_int_t ngx_http_llm_state_put(cJSON *to, const char *name, uint64_t value);
+ngx_int_t ngx_http_llm_state_put_hex(cJSON *to, const char *name,
+    uint64_t value);
+
+/* Whatever stands there: a missing or foreign value is 0, as is one above
+ * `max`. */
+uint64_t ngx_http_llm_state_get(const cJSON *from, const char *name);
+uint32_t ngx_http_llm_state_small(const cJSON *from, const char *name,
+    uint32_t max);
+ngx_int_t ngx_http_llm_state_hex(const char *text, u_char *to, size_t len);
+ngx_int_t ngx_http_llm_state_hex64(const char *text, uint64_t *to);
+
+/* A name for cJSON, in `buf`; NULL: too long. */
+u_char *ngx_http_llm_state_c_name(ngx_str_t *name, u_char *buf, size_t size);
+
 /* A pool as a tree, to be freed with cJSON_Delete(); NULL: no memory. */
 cJSON *ngx_http_llm_state_from_pool(ngx_http_llm_store_t *store,
     ngx_http_llm_store_pool_t *pool);
@@ -468,5 +495,21 @@ cJSON *ngx_http_llm_state_from_pool(ngx_http_llm_store_t *store,
 ngx_int_t ngx_http_llm_state_to_pool(ngx_http_llm_store_t *store,
     ngx_http_llm_store_pool_t *pool, const cJSON *tree, llm_msec_t now,
     ngx_pool_t *temp);
+
+
+/* ngx_http_llm_state_split.c: the same for a split; `seen` is when the file was
+ * written. */
+cJSON *ngx_http_llm_state_from_split(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_split_t *split);
+void ngx_http_llm_state_to_split(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_split_t *split, const cJSON *tree, llm_msec_t seen);
+
+
+/* ngx_http_llm_state_traffic.c: splits, switches, objects and the head of the
+ * audit trail, as members of `tree`. */
+ngx_int_t ngx_http_llm_state_put_traffic(ngx_http_llm_store_t *store,
+    cJSON *tree);
+void ngx_http_llm_state_get_traffic(ngx_http_llm_store_t *store,
+    const cJSON *tree, ngx_pool_t *temp);
 
 #endif /* _NGX_HTTP_LLM_SHM_H_INCLUDED_ */

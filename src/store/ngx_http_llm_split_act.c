@@ -193,8 +193,12 @@ ngx_http_llm_split_audit_locked(ngx_http_llm_store_t *store,
 
         llm_buf_str(&out, LLM_STR("\"split\":"));
         llm_json_put_string(&out, ngx_http_llm_str(&split->name));
-        llm_buf_str(&out, LLM_STR(",\"before\":"));
-        ngx_http_llm_split_put_doc(&out, split, before, weights);
+
+        if (before) {
+            llm_buf_str(&out, LLM_STR(",\"before\":"));
+            ngx_http_llm_split_put_doc(&out, split, before, weights);
+        }
+
         llm_buf_str(&out, LLM_STR(",\"after\":"));
         ngx_http_llm_split_put_doc(&out, split, &split->node->doc, weights);
 

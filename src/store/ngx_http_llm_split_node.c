@@ -28,6 +28,10 @@ static ngx_int_t ngx_http_llm_split_cells(ngx_http_llm_store_t *store,
     ngx_http_llm_store_split_t *split, ngx_http_llm_split_node_t *sn);
 static void ngx_http_llm_split_inherit(ngx_http_llm_store_t *store,
     ngx_http_llm_store_split_t *split, ngx_http_llm_split_node_t *old);
+static void ngx_http_llm_split_tell_reset(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_split_t *split);
+static void ngx_http_llm_split_start(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_split_t *split);
 static ngx_int_t ngx_http_llm_split_full(ngx_http_llm_store_t *store,
     ngx_http_llm_store_split_t *split);
 
@@ -52,14 +56,12 @@ ngx_http_llm_split_link(ngx_http_llm_store_t *store,
         return ngx_http_llm_split_full(store, split);
     }
 
+    if (split->start_now) {
+        split->node->news |= NGX_HTTP_LLM_NEWS_START;
+    }
+
     if (old) {
         ngx_http_llm_split_inherit(store, split, old);
-
-        ngx_log_error(NGX_LOG_NOTICE, store->log, 0,
-                      "llm_split \"%V\" %s: it begins again with the weights "
-                      "of the file", &split->name,
-                      old->digest == split->digest ? "is to be reset"
-                                                   : "has changed");
     }
 
     return NGX_OK;
@@ -263,8 +265,6 @@ ngx_http_llm_split_inherit(ngx_http_llm_store_t *store,
 
     sn = split->node;
 
-    /* 0xff: nobody's any more */
-
     ngx_memset(place, 0xff, sizeof(place));
 
     for (i = 0; i < old->n; i++) {
@@ -273,20 +273,35 @@ ngx_http_llm_split_inherit(ngx_http_llm_store_t *store,
 
     ngx_http_llm_store_lock(store);
 
-    sn->doc.salt = old->doc.salt;
-    sn->doc.version = old->doc.version + 1;
-    sn->doc.epoch = old->doc.epoch;
-    sn->phase = old->phase + 1;
+    sn->phase = old->phase;
+    ngx_http_llm_split_follow_locked(store, sn, &old->doc, old->owner, place);
+
+    ngx_http_llm_store_unlock(store);
+}
+
+
+void
+ngx_http_llm_split_follow_locked(ngx_http_llm_store_t *store,
+    ngx_http_llm_split_node_t *sn, const llm_split_doc_t *old,
+    const uint8_t *owner, const uint8_t place[256])
+{
+    ngx_uint_t  i;
+
+    sn->news |= NGX_HTTP_LLM_NEWS_RESET;
+
+    sn->doc.salt = old->salt;
+    sn->doc.version = old->version + 1;
+    sn->doc.epoch = old->epoch;
 
     for (i = 0; i < LLM_SPLIT_BUCKETS; i++) {
-        sn->owner[i] = place[old->owner[i]];
+        sn->owner[i] = place[owner[i]];
     }
+
+    /* buckets of a variant that is gone are nobody's, and given first */
 
     (void) llm_split_reweigh(sn->owner, sn->doc.weight, sn->n, sn->doc.base);
 
     ngx_http_llm_split_changed_locked(store, sn, NULL);
-
-    ngx_http_llm_store_unlock(store);
 }
 
 
@@ -320,33 +335,72 @@ ngx_http_llm_split_full(ngx_http_llm_store_t *store,
 
 
 void
-ngx_http_llm_split_ready(ngx_http_llm_store_t *store,
+ngx_http_llm_splits_run(ngx_http_llm_store_t *store)
+{
+    uint32_t                      news;
+    ngx_uint_t                    i;
+    ngx_http_llm_store_split_t  **split;
+
+    split = store->splits.elts;
+
+    for (i = 0; i < store->splits.nelts; i++) {
+        news = __atomic_exchange_n(&split[i]->node->news, 0, __ATOMIC_RELAXED);
+
+        if (news & NGX_HTTP_LLM_NEWS_RESET) {
+            ngx_http_llm_split_tell_reset(store, split[i]);
+        }
+
+        if (news & NGX_HTTP_LLM_NEWS_START) {
+            ngx_http_llm_split_start(store, split[i]);
+        }
+    }
+}
+
+
+static void
+ngx_http_llm_split_tell_reset(ngx_http_llm_store_t *store,
     ngx_http_llm_store_split_t *split)
 {
-    llm_act_t                   act;
-    llm_act_result_t            result;
-    ngx_http_llm_split_node_t  *sn;
+    ngx_str_t  action;
 
-    sn = split->node;
+    ngx_str_set(&action, "reset");
 
-    if (!split->start_now || sn->node.made != store->generation
-        || sn->restored)
-    {
-        return;
-    }
+    ngx_log_error(NGX_LOG_NOTICE, store->log, 0,
+                  "llm_split \"%V\" is not what it was: it begins again with "
+                  "the weights of the file", &split->name);
+
+    ngx_http_llm_store_lock(store);
+    ngx_http_llm_split_audit_locked(store, split, &action, NULL, NULL);
+    ngx_http_llm_store_unlock(store);
+}
+
+
+static void
+ngx_http_llm_split_start(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_split_t *split)
+{
+    llm_str_t         message;
+    llm_act_t         act;
+    llm_act_result_t  result;
 
     ngx_memzero(&act, sizeof(llm_act_t));
 
     act.verb = LLM_VERB_START;
     act.variant = LLM_ROLLOUT_NOBODY;
 
-    if (ngx_http_llm_split_act(store, split, 0, &act, NULL, NULL, &result)
-        == NGX_OK
-        && result == LLM_ACT_DONE)
-    {
+    (void) ngx_http_llm_split_act(store, split, 0, &act, NULL, NULL, &result);
+
+    if (result == LLM_ACT_DONE) {
         ngx_log_error(NGX_LOG_NOTICE, store->log, 0,
-                      "llm_split \"%V\": its rollout starts now", &split->name);
+                      "llm_split \"%V\": its rollout starts", &split->name);
+        return;
     }
+
+    message = llm_act_message(result);
+
+    ngx_log_error(NGX_LOG_WARN, store->log, 0,
+                  "llm_split \"%V\": its rollout does not start: %*s",
+                  &split->name, message.len, message.data);
 }
 
 

@@ -20,6 +20,9 @@
 /* A long file is written less often: writing takes at most 2 % of the time. */
 #define NGX_HTTP_LLM_STATE_PAUSE    50
 
+#define NGX_HTTP_LLM_STATE_OBJECTS  30000   /* ms between two with objects */
+#define NGX_HTTP_LLM_STATE_ALIVE    10000   /* ms between two signs of life */
+
 
 static ngx_int_t ngx_http_llm_state_read(u_char *name, ngx_str_t *text,
     ngx_pool_t *temp, ngx_log_t *log);
@@ -31,8 +34,8 @@ static ngx_uint_t ngx_http_llm_state_is_succeeded(ngx_http_llm_store_t *store,
     u_char *file);
 static uint64_t ngx_http_llm_state_mark(u_char *file);
 static ngx_int_t ngx_http_llm_state_write_fd(ngx_fd_t fd, char *text);
-static u_char *ngx_http_llm_state_c_name(ngx_str_t *name, u_char *buf,
-    size_t size);
+static ngx_uint_t ngx_http_llm_state_is_due(ngx_http_llm_store_t *store);
+static ngx_uint_t ngx_http_llm_state_is_rolling(ngx_http_llm_store_t *store);
 static ngx_msec_t ngx_http_llm_state_clock(void);
 
 
@@ -88,6 +91,8 @@ ngx_http_llm_state_load(ngx_http_llm_store_t *store, ngx_pool_t *temp,
             break;
         }
     }
+
+    ngx_http_llm_state_get_traffic(store, tree, temp);
 
     cJSON_Delete(tree);
 }
@@ -177,16 +182,17 @@ void
 ngx_http_llm_state_save(ngx_http_llm_store_t *store)
 {
     char                 *text;
-    uint64_t              changes;
+    uint64_t              changes, objects;
     ngx_msec_t            start;
     ngx_http_llm_root_t  *root;
 
-    root = store->root;
-    changes = root->changes;
-
-    if (changes == root->saved) {
+    if (!ngx_http_llm_state_is_due(store)) {
         return;
     }
+
+    root = store->root;
+    changes = root->changes;
+    objects = root->objects.changes;
 
     start = ngx_http_llm_state_clock();
 
@@ -194,6 +200,8 @@ ngx_http_llm_state_save(ngx_http_llm_store_t *store)
 
     if (text && ngx_http_llm_state_write(store, text) == NGX_OK) {
         root->saved = changes;
+        root->objects.saved = objects;
+        root->saved_at = ngx_http_llm_store_now(store);
     }
 
     cJSON_free(text);
@@ -201,6 +209,55 @@ ngx_http_llm_state_save(ngx_http_llm_store_t *store)
     store->save_next = ngx_current_msec
                        + (ngx_http_llm_state_clock() - start)
                          * NGX_HTTP_LLM_STATE_PAUSE;
+}
+
+
+/* Changes at once; objects, which are many, now and then; and that nginx still
+ * runs, as long as a rollout wants to know how long it did not. */
+
+static ngx_uint_t
+ngx_http_llm_state_is_due(ngx_http_llm_store_t *store)
+{
+    llm_msec_t            age;
+    ngx_http_llm_root_t  *root;
+
+    root = store->root;
+
+    if (root->changes != root->saved) {
+        return 1;
+    }
+
+    age = ngx_http_llm_store_now(store) - root->saved_at;
+
+    if (root->objects.changes != root->objects.saved
+        && (age >= NGX_HTTP_LLM_STATE_OBJECTS || ngx_exiting || ngx_terminate))
+    {
+        return 1;
+    }
+
+    return age >= NGX_HTTP_LLM_STATE_ALIVE
+           && ngx_http_llm_state_is_rolling(store);
+}
+
+
+static ngx_uint_t
+ngx_http_llm_state_is_rolling(ngx_http_llm_store_t *store)
+{
+    uint32_t                      state;
+    ngx_uint_t                    i;
+    ngx_http_llm_store_split_t  **split;
+
+    split = store->splits.elts;
+
+    for (i = 0; i < store->splits.nelts; i++) {
+        state = split[i]->node->doc.state;
+
+        if (state == LLM_ROLLOUT_PROGRESSING || state == LLM_ROLLOUT_SOAKING) {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 
@@ -244,6 +301,10 @@ ngx_http_llm_state_print(ngx_http_llm_store_t *store)
             cJSON_Delete(item);
             goto done;
         }
+    }
+
+    if (ngx_http_llm_state_put_traffic(store, tree) != NGX_OK) {
+        goto done;
     }
 
     text = cJSON_PrintUnformatted(tree);
@@ -369,11 +430,20 @@ ngx_http_llm_state_write_fd(ngx_fd_t fd, char *text)
         len -= n;
     }
 
+    /* else a crash of the system may leave the new name with an empty file */
+
+    if (fsync(fd) == -1) {
+        err = ngx_errno;
+        (void) ngx_close_file(fd);
+        ngx_set_errno(err);
+        return NGX_ERROR;
+    }
+
     return ngx_close_file(fd) == NGX_FILE_ERROR ? NGX_ERROR : NGX_OK;
 }
 
 
-static u_char *
+u_char *
 ngx_http_llm_state_c_name(ngx_str_t *name, u_char *buf, size_t size)
 {
     if (name->len >= size) {

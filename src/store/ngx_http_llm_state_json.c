@@ -33,8 +33,6 @@ static ngx_int_t ngx_http_llm_state_put_group(const llm_group_conf_t *conf,
     const llm_group_state_t *g, uint32_t shape, cJSON *to);
 static ngx_int_t ngx_http_llm_state_put_limit(const llm_limit_state_t *l,
     cJSON *to);
-static ngx_int_t ngx_http_llm_state_put(cJSON *to, const char *name,
-    uint64_t value);
 
 static void ngx_http_llm_state_get_keys(ngx_http_llm_pool_node_t *pn,
     const cJSON *from, const ngx_http_llm_index_t *index, llm_msec_t now);
@@ -46,13 +44,7 @@ static void ngx_http_llm_state_get_lanes(ngx_http_llm_store_t *store,
     const ngx_http_llm_index_t *index, llm_msec_t now);
 static void ngx_http_llm_state_get_limit(llm_limit_state_t *l,
     const cJSON *from);
-static uint64_t ngx_http_llm_state_get(const cJSON *from, const char *name);
-static uint32_t ngx_http_llm_state_small(const cJSON *from, const char *name,
-    uint32_t max);
 static uint64_t ngx_http_llm_state_number(const cJSON *item);
-static ngx_int_t ngx_http_llm_state_hex(const char *text, u_char *to,
-    size_t len);
-static ngx_int_t ngx_http_llm_state_hex64(const char *text, uint64_t *to);
 
 
 cJSON *
@@ -267,7 +259,7 @@ ngx_http_llm_state_put_limit(const llm_limit_state_t *l, cJSON *to)
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_http_llm_state_put(cJSON *to, const char *name, uint64_t value)
 {
     double  n;
@@ -279,6 +271,18 @@ ngx_http_llm_state_put(cJSON *to, const char *name, uint64_t value)
     }
 
     return cJSON_AddNumberToObject(to, name, n) ? NGX_OK : NGX_ERROR;
+}
+
+
+ngx_int_t
+ngx_http_llm_state_put_hex(cJSON *to, const char *name, uint64_t value)
+{
+    u_char  hex[17];
+
+    (void) ngx_sprintf(hex, "%016xL%Z", value);
+
+    return cJSON_AddStringToObject(to, name, (char *) hex) ? NGX_OK
+                                                           : NGX_ERROR;
 }
 
 
@@ -494,7 +498,7 @@ ngx_http_llm_state_get_limit(llm_limit_state_t *l, const cJSON *from)
 }
 
 
-static uint64_t
+uint64_t
 ngx_http_llm_state_get(const cJSON *from, const char *name)
 {
     return ngx_http_llm_state_number(
@@ -502,7 +506,7 @@ ngx_http_llm_state_get(const cJSON *from, const char *name)
 }
 
 
-static uint32_t
+uint32_t
 ngx_http_llm_state_small(const cJSON *from, const char *name, uint32_t max)
 {
     uint64_t  n;
@@ -512,8 +516,6 @@ ngx_http_llm_state_small(const cJSON *from, const char *name, uint32_t max)
     return n > max ? 0 : (uint32_t) n;
 }
 
-
-/* Whatever stands in the file: a missing or foreign value is 0. */
 
 static uint64_t
 ngx_http_llm_state_number(const cJSON *item)
@@ -534,7 +536,7 @@ ngx_http_llm_state_number(const cJSON *item)
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_http_llm_state_hex(const char *text, u_char *to, size_t len)
 {
     size_t     i;
@@ -558,7 +560,7 @@ ngx_http_llm_state_hex(const char *text, u_char *to, size_t len)
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_http_llm_state_hex64(const char *text, uint64_t *to)
 {
     u_char      bytes[8];

@@ -87,6 +87,8 @@ ngx_http_llm_store_init_process(ngx_cycle_t *cycle,
         return NGX_ERROR;
     }
 
+    ngx_http_llm_splits_run(store);
+
     ngx_add_timer(&store->timer, NGX_HTTP_LLM_STORE_TICK);
 
     return NGX_OK;
