@@ -297,3 +297,48 @@ llm_trigger_put(llm_buf_t *out, const llm_trigger_conf_t *conf)
         break;
     }
 }
+
+
+void
+llm_trigger_put_value(llm_buf_t *out, llm_trigger_kind_t kind, uint64_t value)
+{
+    if (value == LLM_NEVER) {
+        llm_buf_str(out, LLM_STR("null"));
+        return;
+    }
+
+    switch (llm_trigger_kinds[kind].unit) {
+
+    case LLM_UNIT_RATE:
+        llm_split_put(out, (uint32_t) value);
+        break;
+
+    case LLM_UNIT_TIME:
+        llm_trigger_put_number(out, value);
+        break;
+
+    default: /* LLM_UNIT_MONEY */
+        llm_price_put(out, value);
+        break;
+    }
+}
+
+
+void
+llm_trigger_put_measure(llm_buf_t *out, const llm_trigger_conf_t *conf,
+    const llm_measure_t *m)
+{
+    llm_buf_str(out, LLM_STR("{\"trigger\":\""));
+    llm_trigger_put(out, conf);
+    llm_buf_str(out, LLM_STR("\",\"value\":"));
+    llm_trigger_put_value(out, conf->kind, m->value);
+    llm_buf_str(out, LLM_STR(",\"threshold\":"));
+    llm_trigger_put_value(out, conf->kind, conf->threshold);
+    llm_buf_str(out, LLM_STR(",\"n\":"));
+    llm_trigger_put_number(out, m->n);
+    llm_buf_str(out, LLM_STR(",\"window_ms\":"));
+    llm_trigger_put_number(out, m->window);
+    llm_buf_str(out, LLM_STR(",\"baseline\":"));
+    llm_trigger_put_value(out, conf->kind, m->baseline);
+    llm_buf_str(out, LLM_STR("}"));
+}

@@ -131,6 +131,16 @@ int llm_trigger_tick(const llm_trigger_conf_t *conf, const llm_pace_t *pace,
 /* The condition in words: "error_rate>5%". */
 void llm_trigger_put(llm_buf_t *out, const llm_trigger_conf_t *conf);
 
+/* A value of a kind as a JSON number: percent, milliseconds or dollars; "null"
+ * for LLM_NEVER. */
+void llm_trigger_put_value(llm_buf_t *out, llm_trigger_kind_t kind,
+    uint64_t value);
+
+/* What was measured, as JSON: {"trigger":"error_rate>5%","value":52.1,
+ * "threshold":5,"n":96,"window_ms":60000,"baseline":null} */
+void llm_trigger_put_measure(llm_buf_t *out, const llm_trigger_conf_t *conf,
+    const llm_measure_t *m);
+
 /* The shortest bake in which this trigger can fire: hold + its shortest
  * window. */
 llm_msec_t llm_trigger_reach(const llm_trigger_conf_t *conf,

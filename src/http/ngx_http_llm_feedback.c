@@ -405,7 +405,7 @@ ngx_http_llm_feedback_open(ngx_http_llm_ctx_t *ctx)
     ngx_http_llm_place_t  place;
 
     if (ctx->split && ctx->split->store.experiment.len && ctx->place.counted
-        && ctx->code == LLM_CODE_NONE)
+        && ctx->code == LLM_CODE_NONE && ctx->shadow == NULL)
     {
         place = ctx->place;
         place.variant = (uint32_t) ctx->variant;

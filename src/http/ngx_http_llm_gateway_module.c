@@ -9,6 +9,7 @@
 #include <ngx_http.h>
 
 #include "ngx_http_llm_conf.h"
+#include "ngx_http_llm_controller.h"
 
 
 static ngx_int_t ngx_http_llm_init_process(ngx_cycle_t *cycle);
@@ -223,7 +224,13 @@ ngx_http_llm_init_process(ngx_cycle_t *cycle)
         return NGX_OK;
     }
 
-    return ngx_http_llm_store_init_process(cycle, &lmcf->store);
+    if (ngx_http_llm_store_init_process(cycle, &lmcf->store) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ngx_http_llm_controller_init(cycle, lmcf);
+
+    return NGX_OK;
 }
 
 
@@ -253,6 +260,7 @@ ngx_http_llm_exit_process(ngx_cycle_t *cycle)
     }
 
     if (lmcf->store.zone) {
+        ngx_http_llm_controller_exit(lmcf);
         ngx_http_llm_store_exit_process(&lmcf->store);
     }
 }

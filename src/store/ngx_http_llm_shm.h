@@ -149,6 +149,17 @@ typedef struct {
 } ngx_http_llm_meter_node_t;
 
 
+/* What the controller remembers of a split from one tick to the next; it may
+ * be another worker's then. */
+typedef struct {
+    uint32_t                    guarded;    /* bitmap: triggers look at them */
+    llm_msec_t                  reset[LLM_SPLIT_VARIANTS];  /* since then */
+    llm_msec_t                  since;      /* of the rollout's stage … */
+    uint64_t                    before;     /* … outcomes of the canary by
+                                               then */
+} ngx_http_llm_split_watch_t;
+
+
 /*
  * A split as one block of the configuration has it: another block is another
  * node.  `doc`, `owner`, `frozen` and `trigger` are written under the lock; who
@@ -169,6 +180,7 @@ struct ngx_http_llm_split_node_s {
     llm_sums_t                    frozen;   /* when the rollout started */
     llm_trigger_state_t           trigger[LLM_SPLIT_TRIGGERS]
                                          [LLM_SPLIT_VARIANTS];
+    ngx_http_llm_split_watch_t    watch;
     ngx_http_llm_variant_node_t  *variant[LLM_SPLIT_VARIANTS];
     ngx_http_llm_arm_node_t      *arm[LLM_SPLIT_VARIANTS];      /* or NULL */
     ngx_http_llm_mirror_node_t   *mirror;                       /* or NULL */
@@ -338,6 +350,11 @@ void ngx_http_llm_split_forgive_locked(ngx_http_llm_root_t *root);
 
 
 /* ngx_http_llm_split_act.c */
+
+/* As ngx_http_llm_split_act(), of any version. */
+llm_act_result_t ngx_http_llm_split_act_locked(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_split_t *split, const llm_act_t *act,
+    ngx_http_llm_actor_t *actor);
 
 /* What hangs on a document that changed: to be saved, a new phase. */
 void ngx_http_llm_split_changed_locked(ngx_http_llm_store_t *store,

@@ -27,41 +27,17 @@ ngx_http_llm_split_act(ngx_http_llm_store_t *store,
     ngx_http_llm_actor_t *actor, llm_split_doc_t *doc,
     llm_act_result_t *result)
 {
-    llm_str_t                   verb;
-    llm_act_t                   todo;
     ngx_int_t                   rc;
-    ngx_str_t                   action;
-    llm_split_doc_t             before;
     ngx_http_llm_split_node_t  *sn;
 
     rc = NGX_DECLINED;
     sn = split->node;
-    todo = *act;
-    todo.now = ngx_http_llm_store_now(store);
-    todo.random = ngx_http_llm_random(store);
 
     ngx_http_llm_store_lock(store);
 
-    before = sn->doc;
-
     if (version == 0 || version == sn->doc.version) {
         rc = NGX_OK;
-        *result = llm_rollout_act(&split->rollout, &sn->doc, sn->owner, &todo);
-
-        if (*result == LLM_ACT_DONE) {
-            verb = llm_verb_name(todo.verb);
-            action.len = verb.len;
-            action.data = (u_char *) verb.data;
-
-            if (todo.verb == LLM_VERB_START) {
-                ngx_http_llm_split_start_locked(split, todo.now);
-            }
-
-            ngx_http_llm_split_changed_locked(store, sn, &before);
-            ngx_http_llm_split_spread_locked(store->root, split, todo.now);
-            ngx_http_llm_split_audit_locked(store, split, &action, &before,
-                                            actor);
-        }
+        *result = ngx_http_llm_split_act_locked(store, split, act, actor);
     }
 
     if (doc) {
@@ -71,6 +47,47 @@ ngx_http_llm_split_act(ngx_http_llm_store_t *store,
     ngx_http_llm_store_unlock(store);
 
     return rc;
+}
+
+
+llm_act_result_t
+ngx_http_llm_split_act_locked(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_split_t *split, const llm_act_t *act,
+    ngx_http_llm_actor_t *actor)
+{
+    llm_str_t                   verb;
+    llm_act_t                   todo;
+    ngx_str_t                   action;
+    llm_split_doc_t             before;
+    llm_act_result_t            result;
+    ngx_http_llm_split_node_t  *sn;
+
+    sn = split->node;
+    before = sn->doc;
+
+    todo = *act;
+    todo.now = ngx_http_llm_store_now(store);
+    todo.random = ngx_http_llm_random(store);
+
+    result = llm_rollout_act(&split->rollout, &sn->doc, sn->owner, &todo);
+
+    if (result != LLM_ACT_DONE) {
+        return result;
+    }
+
+    verb = llm_verb_name(todo.verb);
+    action.len = verb.len;
+    action.data = (u_char *) verb.data;
+
+    if (todo.verb == LLM_VERB_START) {
+        ngx_http_llm_split_start_locked(split, todo.now);
+    }
+
+    ngx_http_llm_split_changed_locked(store, sn, &before);
+    ngx_http_llm_split_spread_locked(store->root, split, todo.now);
+    ngx_http_llm_split_audit_locked(store, split, &action, &before, actor);
+
+    return result;
 }
 
 

@@ -42,6 +42,8 @@ typedef struct {
     unsigned                    reset:1;        /* on_reload reset */
     unsigned                    mirrored:1;
     ngx_http_llm_split_node_t  *node;           /* set by zone init */
+    ngx_msec_t                  due;            /* next tick, in the worker
+                                                   that has the lead */
 } ngx_http_llm_store_split_t;
 
 
@@ -135,8 +137,10 @@ llm_trigger_state_t *ngx_http_llm_split_trigger(
  */
 typedef struct {
     ngx_http_llm_store_split_t *split;
-    llm_verb_t                  verb;           /* ROLLBACK, HOLD, or … */
-    llm_rollout_move_t          move;           /* … a step of the rollout */
+    llm_verb_t                  verb;           /* ROLLBACK, HOLD, or LLM_VERBS:
+                                                   … */
+    llm_rollout_move_t          move;           /* … a step of the rollout, or
+                                                   STAY: action=log */
     uint32_t                    variant;
     const llm_trigger_conf_t   *trigger;        /* that fired, or NULL */
     llm_measure_t               measure;
@@ -187,6 +191,9 @@ ngx_http_llm_mirror_totals_t *ngx_http_llm_split_mirror(
 /* NULL without `experiment`. */
 llm_experiment_arm_t *ngx_http_llm_split_arm(ngx_http_llm_store_split_t *split,
     uint32_t variant);
+
+/* Other weights begin another phase, with empty arms. */
+uint64_t ngx_http_llm_split_phase(ngx_http_llm_store_split_t *split);
 
 /* Remembers which variant served a request; then a vote for it: 1 up, -1 down.
  * A repeated vote replaces the one before.  NGX_OK; NGX_DECLINED: no such

@@ -377,6 +377,13 @@ ngx_http_llm_vote_locked(ngx_http_llm_store_t *store,
 }
 
 
+uint64_t
+ngx_http_llm_split_phase(ngx_http_llm_store_split_t *split)
+{
+    return split->node->phase + 1;
+}
+
+
 ngx_http_llm_vote_totals_t *
 ngx_http_llm_vote_totals(ngx_http_llm_store_t *store)
 {

@@ -1,0 +1,352 @@
+/*
+ * The controller's look at a split: measures what its variants did, lets
+ * triggers fire and the rollout move.
+ *
+ * Measuring takes no lock.  What follows from it is done under one: a worker
+ * that is killed leaves a trigger either fired and acted upon or as it was.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ngx_http_llm_shm.h"
+
+
+#define NGX_HTTP_LLM_TICK_CLEAR   60000     /* all clear, before a step */
+#define NGX_HTTP_LLM_TICK_FROZEN  86400000  /* of a baseline that is kept */
+#define NGX_HTTP_LLM_TICK_REASON  256       /* bytes of JSON */
+
+/* of one tick: every variant may have one, and the rollout */
+#define NGX_HTTP_LLM_TICK_EVENTS  (LLM_SPLIT_VARIANTS + 1)
+
+
+/* One tick of one split. */
+typedef struct {
+    ngx_http_llm_store_t        *store;
+    ngx_http_llm_store_split_t  *split;
+    ngx_http_llm_split_node_t   *node;
+    llm_msec_t                   now;
+    uint64_t                     version;   /* that was measured */
+    uint32_t                     guarded;
+    uint32_t                     base;
+    llm_arms_t                   arms;
+    llm_sums_t                   scratch[2];
+    llm_measure_t                measure[LLM_SPLIT_TRIGGERS]
+                                        [LLM_SPLIT_VARIANTS];
+    ngx_http_llm_split_event_t   event[NGX_HTTP_LLM_TICK_EVENTS];
+    ngx_uint_t                   n;
+} ngx_http_llm_tick_t;
+
+
+static void ngx_http_llm_tick_watch_locked(ngx_http_llm_tick_t *t);
+static uint32_t ngx_http_llm_tick_guarded(const llm_split_doc_t *doc);
+static void ngx_http_llm_tick_measure(ngx_http_llm_tick_t *t);
+static void ngx_http_llm_tick_triggers_locked(ngx_http_llm_tick_t *t,
+    uint32_t variant);
+static void ngx_http_llm_tick_fire_locked(ngx_http_llm_tick_t *t,
+    uint32_t variant, ngx_uint_t trigger);
+static void ngx_http_llm_tick_rollout_locked(ngx_http_llm_tick_t *t);
+static ngx_http_llm_split_event_t *ngx_http_llm_tick_event(
+    ngx_http_llm_tick_t *t, uint32_t variant);
+
+
+void
+ngx_http_llm_split_tick(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_split_t *split, ngx_http_llm_split_event_pt event,
+    void *data)
+{
+    uint32_t             v;
+    ngx_uint_t           i;
+    ngx_http_llm_tick_t  t;
+
+    t.store = store;
+    t.split = split;
+    t.node = split->node;
+    t.now = ngx_http_llm_store_now(store);
+    t.n = 0;
+
+    ngx_http_llm_store_lock(store);
+    ngx_http_llm_tick_watch_locked(&t);
+    ngx_http_llm_store_unlock(store);
+
+    ngx_http_llm_tick_measure(&t);
+
+    ngx_http_llm_store_lock(store);
+
+    /* who changed it in between has another truth: it is measured next time */
+
+    if (t.node->doc.version == t.version) {
+
+        for (v = 0; v < t.node->n; v++) {
+            if (t.guarded >> v & 1) {
+                ngx_http_llm_tick_triggers_locked(&t, v);
+            }
+        }
+
+        ngx_http_llm_tick_rollout_locked(&t);
+    }
+
+    ngx_http_llm_store_unlock(store);
+
+    for (i = 0; i < t.n; i++) {
+        event(data, &t.event[i]);
+    }
+}
+
+
+/* Variants come under guard, and evidence of the time before counts no more. */
+
+static void
+ngx_http_llm_tick_watch_locked(ngx_http_llm_tick_t *t)
+{
+    uint32_t                     v;
+    ngx_uint_t                   i;
+    llm_split_doc_t             *doc;
+    ngx_http_llm_split_watch_t  *watch;
+
+    doc = &t->node->doc;
+    watch = &t->node->watch;
+
+    t->version = doc->version;
+    t->base = doc->base;
+    t->guarded = ngx_http_llm_tick_guarded(doc);
+    t->arms.since = doc->weighed;
+
+    t->arms.frozen = (t->node->frozen_at
+                      && t->node->frozen_variant == doc->base
+                      && t->now - t->node->frozen_at
+                         <= NGX_HTTP_LLM_TICK_FROZEN)
+                     ? &t->node->frozen : NULL;
+
+    for (v = 0; v < t->node->n; v++) {
+
+        if ((t->guarded & ~watch->guarded) >> v & 1) {
+            watch->reset[v] = doc->weighed;
+
+            for (i = 0; i < LLM_SPLIT_TRIGGERS; i++) {
+                ngx_memzero(&t->node->trigger[i][v],
+                            sizeof(llm_trigger_state_t));
+            }
+        }
+    }
+
+    watch->guarded = t->guarded;
+
+    if (doc->canary < t->node->n && watch->since != doc->since) {
+        watch->since = doc->since;
+        watch->before = t->node->variant[doc->canary]
+                        ->totals.count[LLM_COUNT_N];
+    }
+}
+
+
+/* Whoever has weight and is not the baseline, rollout or not. */
+
+static uint32_t
+ngx_http_llm_tick_guarded(const llm_split_doc_t *doc)
+{
+    uint32_t  v, guarded;
+
+    guarded = 0;
+
+    for (v = 0; v < doc->n; v++) {
+        if (v != doc->base && doc->weight[v]) {
+            guarded |= (uint32_t) 1 << v;
+        }
+    }
+
+    return guarded;
+}
+
+
+static void
+ngx_http_llm_tick_measure(ngx_http_llm_tick_t *t)
+{
+    uint32_t    v;
+    ngx_uint_t  i;
+
+    t->arms.now = t->now;
+    t->arms.scratch = t->scratch;
+    t->arms.baseline = &t->node->variant[t->base]->window;
+
+    for (v = 0; v < t->node->n; v++) {
+
+        if (!(t->guarded >> v & 1)) {
+            continue;
+        }
+
+        t->arms.variant = &t->node->variant[v]->window;
+        t->arms.reset = t->node->watch.reset[v];
+
+        for (i = 0; i < t->split->trigger_n; i++) {
+            llm_trigger_measure(&t->split->trigger[i], &t->split->pace,
+                                &t->arms, &t->measure[i][v]);
+        }
+    }
+}
+
+
+/* All triggers of a variant see this tick; the strictest that fires acts. */
+
+static void
+ngx_http_llm_tick_triggers_locked(ngx_http_llm_tick_t *t, uint32_t variant)
+{
+    ngx_uint_t                 i, fired;
+    const llm_trigger_conf_t  *conf;
+
+    fired = LLM_SPLIT_TRIGGERS;
+    conf = t->split->trigger;
+
+    for (i = 0; i < t->split->trigger_n; i++) {
+
+        if (llm_trigger_tick(&conf[i], &t->split->pace,
+                             &t->measure[i][variant], t->now,
+                             &t->node->trigger[i][variant])
+            && (fired == LLM_SPLIT_TRIGGERS
+                || conf[i].action < conf[fired].action))
+        {
+            fired = i;
+        }
+    }
+
+    if (fired < LLM_SPLIT_TRIGGERS) {
+        ngx_http_llm_tick_fire_locked(t, variant, fired);
+    }
+}
+
+
+static void
+ngx_http_llm_tick_fire_locked(ngx_http_llm_tick_t *t, uint32_t variant,
+    ngx_uint_t trigger)
+{
+    u_char                       mem[NGX_HTTP_LLM_TICK_REASON];
+    llm_act_t                    act;
+    llm_buf_t                    reason;
+    const llm_trigger_conf_t    *conf;
+    ngx_http_llm_actor_t         actor;
+    ngx_http_llm_split_event_t  *e;
+
+    conf = &t->split->trigger[trigger];
+
+    llm_buf_init(&reason, mem, sizeof(mem));
+    llm_trigger_put_measure(&reason, conf, &t->measure[trigger][variant]);
+
+    ngx_memzero(&actor, sizeof(ngx_http_llm_actor_t));
+    ngx_str_set(&actor.actor, "controller");
+    actor.reason.len = reason.pos - reason.start;
+    actor.reason.data = mem;
+
+    ngx_memzero(&act, sizeof(llm_act_t));
+    act.variant = variant;
+    act.verb = LLM_VERBS;
+
+    if (conf->action == LLM_ACTION_ROLLBACK) {
+        act.verb = LLM_VERB_ROLLBACK;
+
+    } else if (conf->action == LLM_ACTION_PAUSE
+               && variant == t->node->doc.canary)
+    {
+        act.verb = LLM_VERB_HOLD;
+    }
+
+    /* with nothing to pause, it is said all the same */
+
+    if (act.verb != LLM_VERBS
+        && ngx_http_llm_split_act_locked(t->store, t->split, &act, &actor)
+           != LLM_ACT_DONE)
+    {
+        act.verb = LLM_VERBS;
+    }
+
+    e = ngx_http_llm_tick_event(t, variant);
+    e->verb = act.verb;
+    e->trigger = conf;
+    e->measure = t->measure[trigger][variant];
+}
+
+
+static ngx_http_llm_split_event_t *
+ngx_http_llm_tick_event(ngx_http_llm_tick_t *t, uint32_t variant)
+{
+    ngx_http_llm_split_event_t  *e;
+
+    e = &t->event[t->n++];
+
+    ngx_memzero(e, sizeof(ngx_http_llm_split_event_t));
+
+    e->split = t->split;
+    e->verb = LLM_VERBS;
+    e->variant = variant;
+    e->doc = t->node->doc;
+
+    return e;
+}
+
+
+static void
+ngx_http_llm_tick_rollout_locked(ngx_http_llm_tick_t *t)
+{
+    llm_msec_t            clear;
+    ngx_str_t             action;
+    ngx_uint_t            i;
+    llm_split_doc_t       before, *doc;
+    llm_rollout_in_t      in;
+    llm_rollout_move_t    move;
+    llm_trigger_state_t  *state;
+    ngx_http_llm_actor_t  actor;
+
+    static const ngx_str_t  actions[] = {
+        [LLM_ROLLOUT_NEXT] = ngx_string("step"),
+        [LLM_ROLLOUT_SOAK] = ngx_string("soak"),
+        [LLM_ROLLOUT_DONE] = ngx_string("complete"),
+        [LLM_ROLLOUT_STUCK] = ngx_string("pause")
+    };
+
+    doc = &t->node->doc;
+
+    if (doc->canary >= t->node->n || doc->since != t->node->watch.since) {
+        return;
+    }
+
+    in.now = t->now;
+    in.samples = t->node->variant[doc->canary]->totals.count[LLM_COUNT_N]
+                 - t->node->watch.before;
+    in.clear_min = llm_pace_scale(&t->split->pace, NGX_HTTP_LLM_TICK_CLEAR);
+    in.clear = LLM_NEVER;
+    in.pending = 0;
+
+    for (i = 0; i < t->split->trigger_n; i++) {
+
+        if (t->split->trigger[i].action == LLM_ACTION_LOG) {
+            continue;
+        }
+
+        state = &t->node->trigger[i][doc->canary];
+
+        if (state->status != LLM_TRIGGER_IDLE) {
+            in.pending = 1;
+            continue;
+        }
+
+        clear = t->now - state->clear_at;
+        in.clear = clear < in.clear ? clear : in.clear;
+    }
+
+    before = *doc;
+    move = llm_rollout_tick(&t->split->rollout, doc, t->node->owner, &in);
+
+    if (move == LLM_ROLLOUT_STAY) {
+        return;
+    }
+
+    ngx_memzero(&actor, sizeof(ngx_http_llm_actor_t));
+    ngx_str_set(&actor.actor, "controller");
+    action = actions[move];
+
+    ngx_http_llm_split_changed_locked(t->store, t->node, &before);
+    ngx_http_llm_split_audit_locked(t->store, t->split, &action, &before,
+                                    &actor);
+
+    ngx_http_llm_tick_event(t, doc->canary)->move = move;
+}
