@@ -334,13 +334,15 @@ ngx_http_llm_analyze_answer(ngx_http_llm_ctx_t *ctx, llm_answer_t *answer)
         return LLM_CLASS_CONTENT_FILTER;
     }
 
-    if (answer->content.len == 0
+    /* two bytes are the quotes */
+
+    if (answer->content.len <= 2
         || llm_str_eq(answer->finish_reason, LLM_STR("length")))
     {
         ngx_log_error(NGX_LOG_WARN, ctx->request->connection->log, 0,
                       "llm answer of \"%V\" is %s",
                       &ctx->send->target->provider->name,
-                      answer->content.len ? "truncated" : "empty");
+                      answer->content.len > 2 ? "truncated" : "empty");
         return LLM_CLASS_BAD_ANSWER;
     }
 

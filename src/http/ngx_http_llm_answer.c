@@ -487,7 +487,7 @@ ngx_http_llm_read_answer(ngx_http_llm_ctx_t *ctx, llm_str_t body,
     send = ctx->send;
 
     ngx_memzero(&answer, sizeof(llm_answer_t));
-    answer.brief = !ctx->analyze && !ngx_http_llm_wants_json(ctx);
+    answer.brief = !ctx->analyze && !ngx_http_llm_wants_content(ctx);
 
     send->target->provider->dialect->answer(ctx->endpoint, body, mem, &answer);
 
@@ -503,7 +503,7 @@ ngx_http_llm_read_answer(ngx_http_llm_ctx_t *ctx, llm_str_t body,
         send->outcome.class = ngx_http_llm_analyze_answer(ctx, &answer);
 
     } else if (!answer.brief) {
-        ngx_http_llm_check_json(ctx, &answer);
+        ngx_http_llm_check_content(ctx, &answer);
     }
 }
 

@@ -116,6 +116,7 @@ typedef struct {
     unsigned                     eof:1;    /* closed by the provider, cleanly */
     unsigned                     json_checked:1;    /* the content, as JSON */
     unsigned                     json_invalid:1;
+    unsigned                     empty:1;   /* an answer that says nothing */
 } ngx_http_llm_send_t;
 
 
@@ -247,12 +248,12 @@ ngx_uint_t ngx_http_llm_is_barred(ngx_http_llm_ctx_t *ctx);
 ngx_int_t ngx_http_llm_leave(ngx_http_llm_ctx_t *ctx);
 
 /* place.c: one outcome for the variant that a request was assigned to; end is
- * harmless without begin.  Where the client asked for JSON, check_json looks at
- * the content of a collected chat answer. */
+ * harmless without begin.  Where wants_content says so, check_content looks at
+ * the text of a collected chat answer. */
 void ngx_http_llm_place_begin(ngx_http_llm_ctx_t *ctx);
 void ngx_http_llm_place_end(ngx_http_llm_ctx_t *ctx, llm_class_t class);
-ngx_uint_t ngx_http_llm_wants_json(ngx_http_llm_ctx_t *ctx);
-void ngx_http_llm_check_json(ngx_http_llm_ctx_t *ctx, llm_answer_t *answer);
+ngx_uint_t ngx_http_llm_wants_content(ngx_http_llm_ctx_t *ctx);
+void ngx_http_llm_check_content(ngx_http_llm_ctx_t *ctx, llm_answer_t *answer);
 
 /* object.c.  find: NGX_OK when the request speaks of an object whose maker is
  * known (ctx->object).  bind: of the targets that can serve it, the maker

@@ -87,9 +87,14 @@ ngx_http_llm_proof(ngx_http_llm_ctx_t *ctx, llm_class_t class)
     }
 
     if (class == LLM_CLASS_OK) {
-        /* an answer of our own may stand behind it */
-        return ctx->code == LLM_CODE_NONE ? NGX_HTTP_LLM_PROVES_OK
-                                          : NGX_HTTP_LLM_PROVES_NOTHING;
+
+        if (ctx->code != LLM_CODE_NONE) {
+            /* an answer of our own */
+            return NGX_HTTP_LLM_PROVES_NOTHING;
+        }
+
+        return ctx->send->empty ? NGX_HTTP_LLM_PROVES_ERROR
+                                : NGX_HTTP_LLM_PROVES_OK;
     }
 
     if (llm_class_is_caller_fault(class)) {
@@ -138,20 +143,20 @@ ngx_http_llm_measure(ngx_http_llm_ctx_t *ctx, llm_outcome_row_t *row)
 
 
 ngx_uint_t
-ngx_http_llm_wants_json(ngx_http_llm_ctx_t *ctx)
+ngx_http_llm_wants_content(ngx_http_llm_ctx_t *ctx)
 {
-    return (ctx->split || ctx->shadow) && ctx->endpoint == LLM_EP_CHAT
-           && (ctx->facts.need & (LLM_CAN_JSON_OBJECT|LLM_CAN_JSON_SCHEMA));
+    return (ctx->split || ctx->shadow) && ctx->endpoint == LLM_EP_CHAT;
 }
 
 
 /*
- * The client gets the answer as it is; whether it is JSON is for the record.
- * What was refused, cut short or answered with tools has no content to look at.
+ * The client gets the answer as it is; whether it says anything, and is JSON
+ * where that was asked for, is for the record.  What was refused, cut short or
+ * answered with tools has no content to look at.
  */
 
 void
-ngx_http_llm_check_json(ngx_http_llm_ctx_t *ctx, llm_answer_t *answer)
+ngx_http_llm_check_content(ngx_http_llm_ctx_t *ctx, llm_answer_t *answer)
 {
     size_t         len;
     u_char        *mem;
@@ -165,6 +170,15 @@ ngx_http_llm_check_json(ngx_http_llm_ctx_t *ctx, llm_answer_t *answer)
         || (answer->finish_reason.len
             && !llm_str_eq(answer->finish_reason, LLM_STR("stop"))))
     {
+        return;
+    }
+
+    if (llm_str_eq(answer->content, LLM_STR("\"\""))) {
+        ctx->send->empty = 1;
+        return;
+    }
+
+    if (!(ctx->facts.need & (LLM_CAN_JSON_OBJECT|LLM_CAN_JSON_SCHEMA))) {
         return;
     }
 
