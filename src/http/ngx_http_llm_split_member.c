@@ -9,6 +9,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "ngx_http_llm_sample.h"
 #include "ngx_http_llm_split_conf.h"
 
 
@@ -403,13 +404,9 @@ ngx_http_llm_set_sample(ngx_conf_t *cf, void *block)
         return "needs file=PATH";
     }
 
-    if (ngx_conf_full_name(cf->cycle, &sample->file, 0) != NGX_OK) {
-        return NGX_CONF_ERROR;
-    }
-
     sb->split->sample = sample;
 
-    return NGX_CONF_OK;
+    return ngx_http_llm_sample_init(cf, sample);
 }
 
 
