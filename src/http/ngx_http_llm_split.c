@@ -544,3 +544,29 @@ ngx_http_llm_split_share(ngx_conf_t *cf, char *what, ngx_str_t *value,
 
     return NGX_ERROR;
 }
+
+
+ngx_str_t
+ngx_http_llm_split_time(u_char buf[NGX_HTTP_LLM_TIME_LEN], llm_msec_t ms)
+{
+    ngx_str_t   text;
+    ngx_uint_t  i;
+
+    static const struct {
+        llm_msec_t  ms;
+        char       *name;
+    } unit[] = {
+        { 3600 * 1000, "h" }, { 60 * 1000, "m" }, { 1000, "s" }, { 1, "ms" }
+    };
+
+    for (i = 0; ms == 0 || ms % unit[i].ms; i++) {
+        if (unit[i].ms == 1) {
+            break;
+        }
+    }
+
+    text.data = buf;
+    text.len = ngx_sprintf(buf, "%uL%s", ms / unit[i].ms, unit[i].name) - buf;
+
+    return text;
+}

@@ -58,6 +58,14 @@ ngx_int_t ngx_http_llm_split_share(ngx_conf_t *cf, char *what,
     ngx_str_t *value, uint32_t min, uint32_t *share);
 
 
+/* Milliseconds as they are written in a file: "5m", "90s", "300ms". */
+
+#define NGX_HTTP_LLM_TIME_LEN  (NGX_INT64_LEN + 2)
+
+ngx_str_t ngx_http_llm_split_time(u_char buf[NGX_HTTP_LLM_TIME_LEN],
+    llm_msec_t ms);
+
+
 /* split_member.c: who belongs to a variant, and what happens beside it */
 
 char *ngx_http_llm_set_sticky(ngx_conf_t *cf, void *block);

@@ -120,6 +120,9 @@ ngx_http_llm_split_link_variant(ngx_conf_t *cf, ngx_http_llm_split_block_t *sb,
 static ngx_int_t
 ngx_http_llm_split_windows(ngx_conf_t *cf, ngx_http_llm_split_block_t *sb)
 {
+    u_char               one[NGX_HTTP_LLM_TIME_LEN];
+    u_char               two[NGX_HTTP_LLM_TIME_LEN];
+    ngx_str_t            window, shortest;
     llm_msec_t           least;
     ngx_uint_t           i;
     llm_trigger_conf_t  *conf;
@@ -139,12 +142,15 @@ ngx_http_llm_split_windows(ngx_conf_t *cf, ngx_http_llm_split_block_t *sb)
             continue;
         }
 
+        window = ngx_http_llm_split_time(one, conf[i].window);
+        shortest = ngx_http_llm_split_time(two, least);
+
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "window=%uLms of \"rollback %V\" must not be over %d "
+                      "window=%V of \"rollback %V\" must not be over %d "
                       "times the shortest window of llm_split \"%V\", which "
-                      "is %uLms in %s:%ui", conf[i].window,
-                      &sb->trigger[i].name, LLM_WINDOW_LONG, &sb->split->name,
-                      least, sb->trigger[i].file, sb->trigger[i].line);
+                      "is %V in %s:%ui", &window, &sb->trigger[i].name,
+                      LLM_WINDOW_LONG, &sb->split->name, &shortest,
+                      sb->trigger[i].file, sb->trigger[i].line);
         return NGX_ERROR;
     }
 
@@ -155,6 +161,9 @@ ngx_http_llm_split_windows(ngx_conf_t *cf, ngx_http_llm_split_block_t *sb)
 static void
 ngx_http_llm_split_warn(ngx_conf_t *cf, ngx_http_llm_split_block_t *sb)
 {
+    u_char                       one[NGX_HTTP_LLM_TIME_LEN];
+    u_char                       two[NGX_HTTP_LLM_TIME_LEN];
+    ngx_str_t                    bake, need;
     llm_msec_t                   reach;
     ngx_uint_t                   i;
     ngx_http_llm_store_split_t  *store;
@@ -180,11 +189,14 @@ ngx_http_llm_split_warn(ngx_conf_t *cf, ngx_http_llm_split_block_t *sb)
             continue;
         }
 
+        bake = ngx_http_llm_split_time(one, store->rollout.bake);
+        need = ngx_http_llm_split_time(two, reach);
+
         ngx_log_error(NGX_LOG_WARN, cf->log, 0,
-                      "bake=%uLms of llm_split \"%V\" is too short for "
+                      "bake=%V of llm_split \"%V\" is too short for "
                       "\"rollback %V\", which can never fire within one step: "
-                      "it needs %uLms in %s:%ui", store->rollout.bake,
-                      &sb->split->name, &sb->trigger[i].name, reach,
-                      sb->trigger[i].file, sb->trigger[i].line);
+                      "it needs %V in %s:%ui", &bake, &sb->split->name,
+                      &sb->trigger[i].name, &need, sb->trigger[i].file,
+                      sb->trigger[i].line);
     }
 }

@@ -194,14 +194,20 @@ ngx_http_llm_set_rollout(ngx_conf_t *cf, void *block)
 static ngx_int_t
 ngx_http_llm_rollout_bake(ngx_conf_t *cf, llm_rollout_conf_t *conf)
 {
+    u_char     one[NGX_HTTP_LLM_TIME_LEN], two[NGX_HTTP_LLM_TIME_LEN];
+    ngx_str_t  max_bake, bake;
+
     if (conf->max_bake == 0) {
         conf->max_bake = ngx_max(conf->bake, NGX_HTTP_LLM_HOUR);
     }
 
     if (conf->max_bake < conf->bake) {
+        max_bake = ngx_http_llm_split_time(one, conf->max_bake);
+        bake = ngx_http_llm_split_time(two, conf->bake);
+
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "max_bake=%uLms is shorter than bake=%uLms",
-                           conf->max_bake, conf->bake);
+                           "max_bake=%V is shorter than bake=%V", &max_bake,
+                           &bake);
         return NGX_ERROR;
     }
 
