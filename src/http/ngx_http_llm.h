@@ -249,7 +249,9 @@ typedef struct {
 #define NGX_HTTP_LLM_HEADERS_ALL    3
 
 
-typedef struct {
+typedef struct ngx_http_llm_loc_conf_s  ngx_http_llm_loc_conf_t;
+
+struct ngx_http_llm_loc_conf_s {
     ngx_http_llm_route_t        *route;         /* llm_pass NAME ... */
     ngx_http_llm_split_t        *split;         /* llm_pass SPLIT */
     ngx_http_handler_pt          proxy;         /* proxy_pass's, for a split of
@@ -272,7 +274,10 @@ typedef struct {
     ngx_uint_t                   line;
     ngx_array_t                 *pass_names;    /* ngx_str_t, until resolved */
     ngx_str_t                    analyze_name;  /* until resolved */
-} ngx_http_llm_loc_conf_t;
+    ngx_http_llm_loc_conf_t     *outer;         /* while it is merged */
+    void                        *proxy_conf;    /* the proxy module's, beside */
+    unsigned                     apps_alone:1;  /* of the split: no route */
+};
 
 
 extern ngx_module_t  ngx_http_llm_gateway_module;

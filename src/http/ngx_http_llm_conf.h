@@ -71,6 +71,9 @@ struct ngx_http_llm_build_s {
     ngx_array_t               zones;           /* ngx_http_llm_tz_row_t */
     ngx_array_t               splits;          /* their blocks, by pointer */
     ngx_uint_t                no_resolver;     /* a location has none */
+    ngx_module_t             *proxy;           /* nginx's; NULL: no split has
+                                                  applications */
+    void                     *proxy_conf;      /* its outermost */
 };
 
 
@@ -138,6 +141,14 @@ ngx_int_t ngx_http_llm_on(ngx_conf_t *cf, ngx_str_t *words, ngx_uint_t *on);
 
 /* Whether the file itself turned every target of a route off. */
 ngx_uint_t ngx_http_llm_route_is_off(ngx_http_llm_route_t *route);
+
+/* app_conf.c.  upstream: an application of a split, at the variant's line.
+ * merge: called for every location, after what it passes to is known by name.
+ * NGX_OK or NGX_ERROR (logged). */
+ngx_int_t ngx_http_llm_app_upstream(ngx_conf_t *cf, ngx_str_t *url);
+ngx_int_t ngx_http_llm_app_merge(ngx_conf_t *cf, ngx_http_llm_loc_conf_t *prev,
+    ngx_http_llm_loc_conf_t *conf);
+
 
 /* ctx->skipped of a request is a bitmap of targets. */
 #define NGX_HTTP_LLM_TARGETS_MAX  64

@@ -5,6 +5,7 @@
  * request.c             reads the body and finds the route
  * variant.c, place.c    the variant of a split: chosen, changed, counted
  * object.c              who made a file, batch or response answers for it
+ * app.c                 an application behind a split, by the proxy module
  * attempt.c, wait.c     picks target and key, waits, retries, gives up
  * compose.c, _body.c    the bytes of one attempt's request
  * upstream.c, park.c    one attempt on a fresh ngx_http_upstream_t
@@ -141,6 +142,7 @@ struct ngx_http_llm_ctx_s {
     ngx_uint_t                   variant;       /* that serves it now */
     ngx_uint_t                   visited;       /* variants so far, as bits */
     uint64_t                     unit;          /* hash of the sticky key; 0 */
+    ngx_http_upstream_t         *app_upstream;  /* the proxy module's */
     ngx_http_llm_shadow_t       *shadow;        /* a copy for the mirror, which
                                                    has no client; NULL */
     ngx_http_llm_sample_t       *sample;        /* NULL: not for review */
@@ -211,6 +213,8 @@ struct ngx_http_llm_ctx_s {
     unsigned                     affine:1;      /* bound to an object's maker */
     unsigned                     rescued:1;     /* another variant took over */
     unsigned                     learned:1;     /* the id of what was made */
+    unsigned                     app:1;         /* an application's request */
+    unsigned                     app_whole:1;   /* its answer came to an end */
 };
 
 
@@ -285,6 +289,19 @@ void ngx_http_llm_estimate(ngx_http_llm_ctx_t *ctx,
 llm_code_t ngx_http_llm_check_targets(ngx_http_llm_ctx_t *ctx,
     llm_str_t *message);
 ngx_uint_t ngx_http_llm_target_is_on(ngx_http_llm_target_t *t);
+
+/*
+ * app.c: a request of an application.  pass hands it to the proxy module, whose
+ * result it returns; answer is called for the header of every answer to it, and
+ * counts a changed protocol.  The rest are values of variables: the address of
+ * the application, and what passes of the headers that concern a connection.
+ */
+ngx_int_t ngx_http_llm_app_pass(ngx_http_llm_ctx_t *ctx);
+ngx_int_t ngx_http_llm_app_answer(ngx_http_llm_ctx_t *ctx);
+void ngx_http_llm_app_url(ngx_http_llm_ctx_t *ctx, ngx_str_t *s);
+void ngx_http_llm_app_host(ngx_http_llm_ctx_t *ctx, ngx_str_t *s);
+void ngx_http_llm_app_connection(ngx_http_llm_ctx_t *ctx, ngx_str_t *s);
+void ngx_http_llm_app_upgrade(ngx_http_llm_ctx_t *ctx, ngx_str_t *s);
 
 /* models.c: the answer of GET .../models. */
 ngx_int_t ngx_http_llm_send_models(ngx_http_llm_ctx_t *ctx);

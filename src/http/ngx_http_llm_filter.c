@@ -4,7 +4,7 @@
  * limit_req, allow/deny, auth_request, client_max_body_size and the like refuse
  * a request before our handler sees it, with a page of HTML that no SDK can
  * read.  Only pages nginx made up are replaced: what `error_page` or `return`
- * of the operator say stays as it is.
+ * of the operator say stays as it is, and so do the pages of applications.
  *
  * And the place where answers to copies for the mirror end: nobody reads them.
  */
@@ -73,6 +73,13 @@ ngx_http_llm_header_filter(ngx_http_request_t *r)
         return NGX_OK;
     }
 
+    ctx = ngx_http_llm_get_ctx(r);
+
+    if (ctx && ctx->app) {
+        return ngx_http_llm_app_answer(ctx) == NGX_OK
+               ? ngx_http_next_header_filter(r) : NGX_ERROR;
+    }
+
     if (!ngx_http_llm_is_page(r)) {
         return ngx_http_next_header_filter(r);
     }
@@ -105,7 +112,6 @@ ngx_http_llm_header_filter(ngx_http_request_t *r)
     ngx_http_clear_content_length(r);
     r->headers_out.content_length_n = b->last - b->pos;
 
-    ctx = ngx_http_llm_get_ctx(r);
     llcf = ngx_http_get_module_loc_conf(r, ngx_http_llm_gateway_module);
 
     if (ctx) {
@@ -128,8 +134,22 @@ ngx_http_llm_header_filter(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_llm_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 {
-    ngx_buf_t    *b;
-    ngx_chain_t  *cl, out;
+    ngx_buf_t           *b;
+    ngx_chain_t         *cl, out;
+    ngx_http_llm_ctx_t  *ctx;
+
+    ctx = ngx_http_llm_get_ctx(r);
+
+    if (ctx && ctx->app) {
+
+        for (cl = in; cl; cl = cl->next) {
+            if (cl->buf->last_buf) {
+                ctx->app_whole = 1;
+            }
+        }
+
+        return ngx_http_next_body_filter(r, in);
+    }
 
     b = ngx_http_get_module_ctx(r, ngx_http_llm_gateway_filter_module);
 
@@ -188,6 +208,10 @@ ngx_http_llm_is_page(ngx_http_request_t *r)
     llcf = ngx_http_get_module_loc_conf(r, ngx_http_llm_gateway_module);
 
     clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+
+    if (llcf->apps_alone) {
+        return 0;
+    }
 
     if (!llcf->enabled && clcf->handler != ngx_http_llm_feedback_handler) {
         return 0;

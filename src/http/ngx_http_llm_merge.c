@@ -76,7 +76,9 @@ ngx_http_llm_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         ngx_http_llm_merge_pass(clcf, prev, conf);
     }
 
-    if (ngx_http_llm_merge_check(cf, conf) != NGX_OK) {
+    if (ngx_http_llm_merge_check(cf, conf) != NGX_OK
+        || ngx_http_llm_app_merge(cf, prev, conf) != NGX_OK)
+    {
         return NGX_CONF_ERROR;
     }
 

@@ -46,6 +46,17 @@ ngx_http_llm_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    if (ctx->llcf->proxy) {
+
+        if (ngx_http_llm_choose(ctx, ctx->llcf->split) != NGX_OK) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        if (ctx->split->variants[ctx->variant].route == NULL) {
+            return ngx_http_llm_app_pass(ctx);
+        }
+    }
+
     code = ngx_http_llm_find_endpoint(ctx);
 
     if (code == LLM_CODE_NONE) {

@@ -33,6 +33,10 @@ typedef enum {
     NGX_HTTP_LLM_V_OVERHEAD,
     NGX_HTTP_LLM_V_REPAIRED,
     NGX_HTTP_LLM_V_DROPPED_EVENTS,
+    NGX_HTTP_LLM_V_APP_URL,
+    NGX_HTTP_LLM_V_APP_HOST,
+    NGX_HTTP_LLM_V_APP_CONNECTION,
+    NGX_HTTP_LLM_V_APP_UPGRADE,
     NGX_HTTP_LLM_V_NONE
 } ngx_http_llm_variable_e;
 
@@ -44,6 +48,8 @@ static ngx_int_t ngx_http_llm_text(ngx_http_llm_ctx_t *ctx, uintptr_t data,
     ngx_str_t *s);
 static ngx_int_t ngx_http_llm_split_text(ngx_http_llm_ctx_t *ctx,
     uintptr_t data, ngx_str_t *s);
+static ngx_int_t ngx_http_llm_app_text(ngx_http_llm_ctx_t *ctx, uintptr_t data,
+    ngx_str_t *s);
 static ngx_int_t ngx_http_llm_number(ngx_http_llm_ctx_t *ctx, uintptr_t data,
     uint64_t *n);
 static ngx_int_t ngx_http_llm_decimal(ngx_http_llm_ctx_t *ctx, uintptr_t data,
@@ -79,6 +85,10 @@ static ngx_http_variable_t  ngx_http_llm_vars[] = {
     ngx_http_llm_var("llm_overhead", NGX_HTTP_LLM_V_OVERHEAD),
     ngx_http_llm_var("llm_repaired", NGX_HTTP_LLM_V_REPAIRED),
     ngx_http_llm_var("llm_dropped_events", NGX_HTTP_LLM_V_DROPPED_EVENTS),
+    ngx_http_llm_var("llm_app_url", NGX_HTTP_LLM_V_APP_URL),
+    ngx_http_llm_var("llm_app_host", NGX_HTTP_LLM_V_APP_HOST),
+    ngx_http_llm_var("llm_app_connection", NGX_HTTP_LLM_V_APP_CONNECTION),
+    ngx_http_llm_var("llm_app_upgrade", NGX_HTTP_LLM_V_APP_UPGRADE),
     ngx_http_llm_var("llm_client", NGX_HTTP_LLM_V_NONE),
     ngx_http_llm_var("llm_org", NGX_HTTP_LLM_V_NONE),
     ngx_http_llm_var("llm_cache", NGX_HTTP_LLM_V_NONE),
@@ -204,6 +214,8 @@ ngx_http_llm_text(ngx_http_llm_ctx_t *ctx, uintptr_t data, ngx_str_t *s)
     case NGX_HTTP_LLM_V_ROUTE:
         if (ctx->route) {
             *s = ctx->route->name;
+        } else {
+            ngx_http_llm_app_url(ctx, s);
         }
         return NGX_OK;
 
@@ -285,6 +297,33 @@ ngx_http_llm_split_text(ngx_http_llm_ctx_t *ctx, uintptr_t data, ngx_str_t *s)
         if (split && ctx->place.counted) {
             *s = split->store.experiment;
         }
+        return NGX_OK;
+
+    default:
+        return ngx_http_llm_app_text(ctx, data, s);
+    }
+}
+
+
+static ngx_int_t
+ngx_http_llm_app_text(ngx_http_llm_ctx_t *ctx, uintptr_t data, ngx_str_t *s)
+{
+    switch (data) {
+
+    case NGX_HTTP_LLM_V_APP_URL:
+        ngx_http_llm_app_url(ctx, s);
+        return NGX_OK;
+
+    case NGX_HTTP_LLM_V_APP_HOST:
+        ngx_http_llm_app_host(ctx, s);
+        return NGX_OK;
+
+    case NGX_HTTP_LLM_V_APP_CONNECTION:
+        ngx_http_llm_app_connection(ctx, s);
+        return NGX_OK;
+
+    case NGX_HTTP_LLM_V_APP_UPGRADE:
+        ngx_http_llm_app_upgrade(ctx, s);
         return NGX_OK;
 
     default:

@@ -1,0 +1,248 @@
+/*
+ * Applications behind a split: chosen on the headers alone, then nginx's proxy
+ * module has the request as it came.
+ *
+ * What came of it is read from the upstream when the request ends, because the
+ * status that the client saw may be of an error_page: an answer of 500 and
+ * more, none, or one that was cut is an error, 4xx is the application's word
+ * about the request.  Who left, and what failed before the application was
+ * asked, proves nothing.
+ */
+
+#include "ngx_http_llm_ctx.h"
+
+
+static void ngx_http_llm_app_cleanup(void *data);
+static llm_class_t ngx_http_llm_app_class(ngx_http_llm_ctx_t *ctx);
+static void ngx_http_llm_app_end(ngx_http_llm_ctx_t *ctx, llm_class_t class);
+
+
+static ngx_str_t  ngx_http_llm_app_h_id = ngx_string("x-llm-request-id");
+static ngx_str_t  ngx_http_llm_app_h_variant = ngx_string("x-llm-variant");
+
+
+ngx_int_t
+ngx_http_llm_app_pass(ngx_http_llm_ctx_t *ctx)
+{
+    ngx_http_cleanup_t             *cln;
+    ngx_http_llm_variant_totals_t  *totals;
+
+    cln = ngx_http_cleanup_add(ctx->request, 0);
+    if (cln == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    cln->handler = ngx_http_llm_app_cleanup;
+    cln->data = ctx;
+
+    ctx->app = 1;
+    ctx->ready = ctx->started;
+
+    if (ctx->forced) {
+        totals = ngx_http_llm_split_totals(&ctx->split->store,
+                                           ctx->place.variant);
+        (void) __atomic_fetch_add(&totals->forced, 1, __ATOMIC_RELAXED);
+    }
+
+    ngx_http_llm_place_begin(ctx);
+
+    return ctx->llcf->proxy(ctx->request);
+}
+
+
+/* The proxy module asks for the address right after it made its upstream and
+ * before it does anything with it: then is the time to remember which one it
+ * is, as an error_page may put another in its place. */
+
+void
+ngx_http_llm_app_url(ngx_http_llm_ctx_t *ctx, ngx_str_t *s)
+{
+    if (!ctx->app) {
+        return;
+    }
+
+    if (ctx->app_upstream == NULL) {
+        ctx->app_upstream = ctx->request->upstream;
+    }
+
+    *s = ctx->split->variants[ctx->variant].url;
+}
+
+
+/* As the client wrote it.  Without a Host, which only HTTP/1.0 allows, and in
+ * HTTP/3: the name that nginx goes by. */
+
+void
+ngx_http_llm_app_host(ngx_http_llm_ctx_t *ctx, ngx_str_t *s)
+{
+    ngx_http_request_t        *r;
+    ngx_http_core_srv_conf_t  *cscf;
+
+    r = ctx->request;
+
+    if (r->headers_in.host) {
+        *s = r->headers_in.host->value;
+
+    } else if (r->headers_in.server.len) {
+        *s = r->headers_in.server;
+
+    } else {
+        cscf = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
+        *s = cscf->server_name;
+    }
+}
+
+
+/* Only to WebSocket: with "h2c" a client would get past everything that nginx
+ * checks of a request. */
+
+void
+ngx_http_llm_app_upgrade(ngx_http_llm_ctx_t *ctx, ngx_str_t *s)
+{
+    ngx_table_elt_t     *upgrade, *connection;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+    upgrade = r->headers_in.upgrade;
+    connection = r->headers_in.connection;
+
+    if (r->method == NGX_HTTP_GET && r->http_version == NGX_HTTP_VERSION_11
+        && upgrade && connection
+        && upgrade->value.len == 9
+        && ngx_strncasecmp(upgrade->value.data, (u_char *) "websocket", 9) == 0
+        && ngx_strlcasestrn(connection->value.data,
+                            connection->value.data + connection->value.len,
+                            (u_char *) "upgrade", 7 - 1))
+    {
+        *s = upgrade->value;
+    }
+}
+
+
+void
+ngx_http_llm_app_connection(ngx_http_llm_ctx_t *ctx, ngx_str_t *s)
+{
+    ngx_str_t  upgrade;
+
+    ngx_str_null(&upgrade);
+    ngx_http_llm_app_upgrade(ctx, &upgrade);
+
+    if (upgrade.len) {
+        ngx_str_set(s, "upgrade");
+    }
+}
+
+
+ngx_int_t
+ngx_http_llm_app_answer(ngx_http_llm_ctx_t *ctx)
+{
+    ngx_str_t            id;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    if (r->headers_out.status == NGX_HTTP_SWITCHING_PROTOCOLS) {
+        /* how long they talk says nothing about the application */
+        ngx_http_llm_app_end(ctx, LLM_CLASS_OK);
+    }
+
+    if (ctx->llcf->headers == NGX_HTTP_LLM_HEADERS_OFF) {
+        return NGX_OK;
+    }
+
+    id.data = ctx->id;
+    id.len = sizeof(ctx->id);
+
+    if (ngx_http_llm_add_header(r, &ngx_http_llm_app_h_id, &id) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (ctx->llcf->headers == NGX_HTTP_LLM_HEADERS_ID) {
+        return NGX_OK;
+    }
+
+    return ngx_http_llm_add_header(r, &ngx_http_llm_app_h_variant,
+                              &ctx->split->variants[ctx->variant].name);
+}
+
+
+static void
+ngx_http_llm_app_cleanup(void *data)
+{
+    ngx_http_llm_ctx_t *ctx = data;
+
+    ngx_http_llm_app_end(ctx, ngx_http_llm_app_class(ctx));
+}
+
+
+static llm_class_t
+ngx_http_llm_app_class(ngx_http_llm_ctx_t *ctx)
+{
+    ngx_uint_t            status;
+    ngx_http_request_t   *r;
+    ngx_http_upstream_t  *u;
+
+    r = ctx->request;
+    u = ctx->app_upstream;
+
+    if (u == NULL || u->state == NULL || u->state->status == 0) {
+        /* never asked, or left while it was; a cache may have answered */
+        return LLM_CLASS_CLIENT_GONE;
+    }
+
+    status = u->state->status;
+
+    if (status == NGX_HTTP_GATEWAY_TIME_OUT && u->headers_in.status_n == 0) {
+        return LLM_CLASS_TIMEOUT_HEADER;
+    }
+
+    if (status == NGX_HTTP_BAD_GATEWAY && u->headers_in.status_n == 0) {
+        return LLM_CLASS_NETWORK;
+    }
+
+    if (status >= NGX_HTTP_INTERNAL_SERVER_ERROR) {
+        return LLM_CLASS_SERVER;
+    }
+
+    if (u->header_sent && !ctx->app_whole && !r->header_only) {
+
+        if (r->connection->error || r->connection->timedout
+            || u->pipe->downstream_error)
+        {
+            return LLM_CLASS_CLIENT_GONE;
+        }
+
+        return LLM_CLASS_CUT;
+    }
+
+    return status >= NGX_HTTP_BAD_REQUEST ? LLM_CLASS_INVALID_REQUEST
+                                          : LLM_CLASS_OK;
+}
+
+
+static void
+ngx_http_llm_app_end(ngx_http_llm_ctx_t *ctx, llm_class_t class)
+{
+    llm_outcome_row_t  row;
+
+    if (ctx->settled) {
+        return;
+    }
+
+    ctx->settled = 1;
+    ctx->class = class;
+
+    ngx_memzero(&row, sizeof(llm_outcome_row_t));
+
+    row.first = LLM_NEVER;
+    row.input = LLM_NEVER;
+    row.output = LLM_NEVER;
+    row.cost = LLM_NEVER;
+
+    row.counted = (class != LLM_CLASS_CLIENT_GONE);
+    row.refused = (class == LLM_CLASS_INVALID_REQUEST);
+    row.timed = (class == LLM_CLASS_OK && !ctx->app_upstream->upgrade);
+    row.error = row.counted && !row.refused && class != LLM_CLASS_OK;
+
+    ngx_http_llm_split_end(&ctx->lmcf->store, &ctx->place, &row, ctx->unit);
+}
