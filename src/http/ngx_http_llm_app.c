@@ -166,6 +166,19 @@ ngx_http_llm_app_answer(ngx_http_llm_ctx_t *ctx)
 }
 
 
+/* nginx marks the end of an answer only when all of it came. */
+
+void
+ngx_http_llm_app_body(ngx_http_llm_ctx_t *ctx, ngx_chain_t *in)
+{
+    for ( /* void */ ; in; in = in->next) {
+        if (in->buf->last_buf) {
+            ctx->app_whole = 1;
+        }
+    }
+}
+
+
 static void
 ngx_http_llm_app_cleanup(void *data)
 {

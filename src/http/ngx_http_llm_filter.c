@@ -16,6 +16,8 @@
 
 
 static ngx_int_t ngx_http_llm_header_filter(ngx_http_request_t *r);
+static ngx_int_t ngx_http_llm_make_page(ngx_http_request_t *r,
+    ngx_http_llm_ctx_t *ctx);
 static ngx_int_t ngx_http_llm_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
 static ngx_uint_t ngx_http_llm_is_copy(ngx_http_request_t *r);
@@ -61,12 +63,7 @@ static ngx_http_output_body_filter_pt    ngx_http_next_body_filter;
 static ngx_int_t
 ngx_http_llm_header_filter(ngx_http_request_t *r)
 {
-    u_char                   *mem;
-    llm_buf_t                 out;
-    ngx_buf_t                *b;
-    llm_code_t                code;
-    ngx_http_llm_ctx_t       *ctx;
-    ngx_http_llm_loc_conf_t  *llcf;
+    ngx_http_llm_ctx_t  *ctx;
 
     if (ngx_http_llm_is_copy(r)) {
         r->header_sent = 1;
@@ -76,13 +73,29 @@ ngx_http_llm_header_filter(ngx_http_request_t *r)
     ctx = ngx_http_llm_get_ctx(r);
 
     if (ctx && ctx->app) {
-        return ngx_http_llm_app_answer(ctx) == NGX_OK
-               ? ngx_http_next_header_filter(r) : NGX_ERROR;
+
+        if (ngx_http_llm_app_answer(ctx) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+    } else if (ngx_http_llm_is_page(r)
+               && ngx_http_llm_make_page(r, ctx) != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
-    if (!ngx_http_llm_is_page(r)) {
-        return ngx_http_next_header_filter(r);
-    }
+    return ngx_http_next_header_filter(r);
+}
+
+
+static ngx_int_t
+ngx_http_llm_make_page(ngx_http_request_t *r, ngx_http_llm_ctx_t *ctx)
+{
+    u_char                   *mem;
+    llm_buf_t                 out;
+    ngx_buf_t                *b;
+    llm_code_t                code;
+    ngx_http_llm_loc_conf_t  *llcf;
 
     b = ngx_calloc_buf(r->pool);
     mem = ngx_pnalloc(r->pool, NGX_HTTP_LLM_PAGE_SIZE);
@@ -116,18 +129,14 @@ ngx_http_llm_header_filter(ngx_http_request_t *r)
 
     if (ctx) {
         ctx->code = code;
-
-        if (ngx_http_llm_response_headers(ctx) != NGX_OK) {
-            return NGX_ERROR;
-        }
-
-    } else if (llcf->headers >= NGX_HTTP_LLM_HEADERS_ROUTE
-               && ngx_http_llm_error_header(r, code) != NGX_OK)
-    {
-        return NGX_ERROR;
+        return ngx_http_llm_response_headers(ctx);
     }
 
-    return ngx_http_next_header_filter(r);
+    if (llcf->headers >= NGX_HTTP_LLM_HEADERS_ROUTE) {
+        return ngx_http_llm_error_header(r, code);
+    }
+
+    return NGX_OK;
 }
 
 
@@ -141,13 +150,7 @@ ngx_http_llm_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
     ctx = ngx_http_llm_get_ctx(r);
 
     if (ctx && ctx->app) {
-
-        for (cl = in; cl; cl = cl->next) {
-            if (cl->buf->last_buf) {
-                ctx->app_whole = 1;
-            }
-        }
-
+        ngx_http_llm_app_body(ctx, in);
         return ngx_http_next_body_filter(r, in);
     }
 

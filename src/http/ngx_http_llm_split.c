@@ -179,7 +179,9 @@ ngx_http_llm_set_variant(ngx_conf_t *cf, void *block)
         row->variant.url = value[2];
         sb->split->apps = 1;
 
-        if (ngx_http_llm_split_url(cf, &value[2]) != NGX_OK) {
+        if (ngx_http_llm_split_url(cf, &value[2]) != NGX_OK
+            || ngx_http_llm_app_upstream(cf, &value[2]) != NGX_OK)
+        {
             return NGX_CONF_ERROR;
         }
     }
