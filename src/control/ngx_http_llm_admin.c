@@ -69,6 +69,12 @@ static ngx_http_llm_admin_call_t  ngx_http_llm_admin_calls[] = {
     { NGX_HTTP_PUT, ngx_string("splits/"), ngx_null_string,
       ngx_http_llm_admin_split_set, "PUT splits/NAME" },
 
+    { NGX_HTTP_GET, ngx_string("experiments"), ngx_null_string,
+      ngx_http_llm_admin_experiments, "GET experiments" },
+
+    { NGX_HTTP_GET, ngx_string("experiments/"), ngx_null_string,
+      ngx_http_llm_admin_experiment, "GET experiments/NAME" },
+
     { NGX_HTTP_GET, ngx_string("providers"), ngx_null_string,
       ngx_http_llm_admin_providers, "GET providers" },
 

@@ -171,6 +171,8 @@ ngx_int_t ngx_http_llm_admin_splits(ngx_http_llm_admin_t *a);
 ngx_int_t ngx_http_llm_admin_split(ngx_http_llm_admin_t *a);
 ngx_int_t ngx_http_llm_admin_split_set(ngx_http_llm_admin_t *a);
 ngx_int_t ngx_http_llm_admin_split_verb(ngx_http_llm_admin_t *a);
+ngx_int_t ngx_http_llm_admin_experiments(ngx_http_llm_admin_t *a);
+ngx_int_t ngx_http_llm_admin_experiment(ngx_http_llm_admin_t *a);
 ngx_int_t ngx_http_llm_admin_providers(ngx_http_llm_admin_t *a);
 ngx_int_t ngx_http_llm_admin_provider_set(ngx_http_llm_admin_t *a);
 ngx_int_t ngx_http_llm_admin_models(ngx_http_llm_admin_t *a);

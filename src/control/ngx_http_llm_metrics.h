@@ -99,6 +99,8 @@ void ngx_http_llm_metrics_triggers(ngx_http_llm_page_t *page,
     ngx_http_llm_main_conf_t *lmcf);
 void ngx_http_llm_metrics_mirrors(ngx_http_llm_page_t *page,
     ngx_http_llm_main_conf_t *lmcf);
+void ngx_http_llm_metrics_feedback(ngx_http_llm_page_t *page,
+    ngx_http_llm_main_conf_t *lmcf);
 
 
 #endif /* _NGX_HTTP_LLM_METRICS_H_INCLUDED_ */

@@ -629,3 +629,28 @@ ngx_http_llm_metrics_trigger_value(ngx_http_llm_page_t *page,
         break;
     }
 }
+
+
+void
+ngx_http_llm_metrics_feedback(ngx_http_llm_page_t *page,
+    ngx_http_llm_main_conf_t *lmcf)
+{
+    ngx_http_llm_vote_totals_t  *t;
+
+    t = lmcf->store.zone ? ngx_http_llm_vote_totals(&lmcf->store) : NULL;
+
+    if (t == NULL) {
+        return;
+    }
+
+    ngx_http_llm_page_family(page, "llm_feedback_total", "counter",
+                             "Votes that came in, repeated ones as well.");
+    ngx_http_llm_page_sample(page, "");
+    ngx_http_llm_page_uint(page, t->votes);
+
+    ngx_http_llm_page_family(page, "llm_feedback_unknown_total", "counter",
+                             "Votes for requests that are not known, or not "
+                             "any more.");
+    ngx_http_llm_page_sample(page, "");
+    ngx_http_llm_page_uint(page, t->late);
+}
