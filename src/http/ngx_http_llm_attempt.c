@@ -95,7 +95,7 @@ ngx_http_llm_pick(ngx_http_llm_ctx_t *ctx)
 
     ngx_memzero(ctx->send, sizeof(ngx_http_llm_send_t));
 
-    if (ngx_http_llm_is_barred(ctx) && !ctx->affine
+    if (ngx_http_llm_is_barred(ctx) && ctx->object == NULL
         && ngx_http_llm_leave(ctx) != NGX_OK)
     {
         if (ctx->class == LLM_CLASS_OK) {

@@ -146,7 +146,7 @@ struct ngx_http_llm_ctx_s {
     ngx_http_llm_shadow_t       *shadow;        /* a copy for the mirror, which
                                                    has no client; NULL */
     ngx_http_llm_sample_t       *sample;        /* NULL: not for review */
-    ngx_http_llm_object_t        object;        /* it speaks of, if affine */
+    ngx_http_llm_object_t       *object;        /* it speaks of; else NULL */
     ngx_str_t                    raw_audio;   /* file extension of a raw body */
     ngx_str_t                    system;        /* rendered prompts, escaped */
     ngx_str_t                    user;
@@ -210,7 +210,6 @@ struct ngx_http_llm_ctx_s {
     unsigned                     mapped:1;      /* the body is in a file */
     unsigned                     own_answer:1;  /* the body is JSON of ours */
     unsigned                     forced:1;      /* the variant, by hand */
-    unsigned                     affine:1;      /* bound to an object's maker */
     unsigned                     rescued:1;     /* another variant took over */
     unsigned                     learned:1;     /* the id of what was made */
     unsigned                     app:1;         /* an application's request */

@@ -89,7 +89,7 @@ ngx_http_llm_may_repeat(ngx_http_llm_ctx_t *ctx)
 {
     llm_json_member_t  m;
 
-    if (ctx->request->method != NGX_HTTP_POST || ctx->rest.len || ctx->affine) {
+    if (ctx->request->method != NGX_HTTP_POST || ctx->rest.len || ctx->object) {
         return 0;
     }
 

@@ -22,7 +22,8 @@ static ngx_int_t ngx_http_llm_id_of_path(ngx_http_llm_ctx_t *ctx,
     ngx_str_t *id);
 static ngx_int_t ngx_http_llm_id_of_body(ngx_http_llm_ctx_t *ctx,
     ngx_str_t *id);
-static ngx_int_t ngx_http_llm_id_of_input(ngx_http_llm_ctx_t *ctx);
+static ngx_int_t ngx_http_llm_id_of_input(ngx_http_llm_ctx_t *ctx,
+    ngx_http_llm_object_t *object);
 static ngx_int_t ngx_http_llm_id_of(llm_str_t value, ngx_str_t *id);
 static void ngx_http_llm_keep(ngx_http_llm_ctx_t *ctx, llm_str_t object,
     const char *name);
@@ -31,8 +32,9 @@ static void ngx_http_llm_keep(ngx_http_llm_ctx_t *ctx, llm_str_t object,
 ngx_int_t
 ngx_http_llm_object_find(ngx_http_llm_ctx_t *ctx)
 {
-    ngx_int_t  rc;
-    ngx_str_t  id;
+    ngx_int_t               rc;
+    ngx_str_t               id;
+    ngx_http_llm_object_t   object;
 
     if (!ngx_http_llm_has_objects(ctx)) {
         return NGX_DECLINED;
@@ -42,15 +44,25 @@ ngx_http_llm_object_find(ngx_http_llm_ctx_t *ctx)
                        : ngx_http_llm_id_of_body(ctx, &id);
 
     if (rc == NGX_OK) {
-        rc = ngx_http_llm_object_get(&ctx->lmcf->store, &id, &ctx->object);
+        rc = ngx_http_llm_object_get(&ctx->lmcf->store, &id, &object);
 
     } else if (ctx->endpoint == LLM_EP_RESPONSES && ctx->rest.len == 0) {
-        rc = ngx_http_llm_id_of_input(ctx);
+        rc = ngx_http_llm_id_of_input(ctx, &object);
     }
 
-    ctx->affine = (rc == NGX_OK);
+    if (rc != NGX_OK) {
+        return rc;
+    }
 
-    return rc;
+    ctx->object = ngx_palloc(ctx->request->pool,
+                             sizeof(ngx_http_llm_object_t));
+    if (ctx->object == NULL) {
+        return NGX_ERROR;
+    }
+
+    *ctx->object = object;
+
+    return NGX_OK;
 }
 
 
@@ -115,7 +127,8 @@ ngx_http_llm_id_of_body(ngx_http_llm_ctx_t *ctx, ngx_str_t *id)
  * object that is known. */
 
 static ngx_int_t
-ngx_http_llm_id_of_input(ngx_http_llm_ctx_t *ctx)
+ngx_http_llm_id_of_input(ngx_http_llm_ctx_t *ctx,
+    ngx_http_llm_object_t *object)
 {
     u_char     *p, *last;
     ngx_str_t   id, input;
@@ -148,7 +161,7 @@ ngx_http_llm_id_of_input(ngx_http_llm_ctx_t *ctx)
         }
 
         if (id.len && id.len <= NGX_HTTP_LLM_ID_MAX
-            && ngx_http_llm_object_get(&ctx->lmcf->store, &id, &ctx->object)
+            && ngx_http_llm_object_get(&ctx->lmcf->store, &id, object)
                == NGX_OK)
         {
             return NGX_OK;
@@ -197,7 +210,7 @@ ngx_http_llm_object_bind(ngx_http_llm_ctx_t *ctx)
         t = &ctx->route->targets[i];
 
         if (!(ctx->skipped & ((uint64_t) 1 << i))
-            && ngx_http_llm_target_hash(t) == ctx->object.target)
+            && ngx_http_llm_target_hash(t) == ctx->object->target)
         {
             break;
         }
@@ -218,7 +231,7 @@ ngx_http_llm_object_bind(ngx_http_llm_ctx_t *ctx)
     for (i = 0; i < pool->conf.key_n; i++) {
 
         if (ngx_memcmp(pool->fingerprints + i * NGX_HTTP_LLM_FINGERPRINT,
-                       ctx->object.key, NGX_HTTP_LLM_FINGERPRINT)
+                       ctx->object->key, NGX_HTTP_LLM_FINGERPRINT)
             == 0)
         {
             ctx->tried.prefer = (uint32_t) i + 1;

@@ -312,7 +312,7 @@ ngx_http_llm_body_handler(ngx_http_request_t *r)
         return;
     }
 
-    if (ctx->affine) {
+    if (ctx->object) {
         ngx_http_llm_object_bind(ctx);
     }
 

@@ -147,7 +147,7 @@ ngx_http_llm_assign(ngx_http_llm_ctx_t *ctx)
     ngx_http_llm_variant_totals_t  *totals;
 
     split = ctx->split;
-    held = ctx->affine ? ngx_http_llm_affine(ctx) : NGX_HTTP_LLM_NO_VARIANT;
+    held = ctx->object ? ngx_http_llm_affine(ctx) : NGX_HTTP_LLM_NO_VARIANT;
 
     if (held != NGX_HTTP_LLM_NO_VARIANT) {
         ctx->variant = held;
@@ -191,12 +191,12 @@ ngx_http_llm_affine(ngx_http_llm_ctx_t *ctx)
 
     split = ctx->split;
 
-    if (ctx->object.split == llm_fnv64(ngx_http_llm_view(&split->name), 0)) {
+    if (ctx->object->split == llm_fnv64(ngx_http_llm_view(&split->name), 0)) {
 
         for (i = 0; i < split->store.n; i++) {
             if (split->variants[i].route
                 && llm_fnv64(ngx_http_llm_view(&split->variants[i].name), 0)
-                   == ctx->object.variant)
+                   == ctx->object->variant)
             {
                 return i;
             }
@@ -206,13 +206,13 @@ ngx_http_llm_affine(ngx_http_llm_ctx_t *ctx)
     for (i = 0; i < split->store.n; i++) {
         if (split->variants[i].route
             && ngx_http_llm_has_target(split->variants[i].route,
-                                       ctx->object.target))
+                                       ctx->object->target))
         {
             return i;
         }
     }
 
-    ctx->affine = 0;
+    ctx->object = NULL;
 
     return NGX_HTTP_LLM_NO_VARIANT;
 }
@@ -387,7 +387,7 @@ ngx_http_llm_fall(ngx_http_llm_ctx_t *ctx, llm_class_t class)
     ngx_msec_t               left;
     ngx_http_llm_variant_t  *v;
 
-    if (ctx->split == NULL || ctx->affine || ctx->passthrough
+    if (ctx->split == NULL || ctx->object || ctx->passthrough
         || ctx->sends >= LLM_SENDS_MAX)
     {
         return 0;
