@@ -12,6 +12,7 @@
 #include <ngx_http.h>
 
 #include "ngx_http_llm_controller.h"
+#include "ngx_http_llm_webhook.h"
 
 
 #define NGX_HTTP_LLM_CONTROLLER_TICK    1000    /* ms, without splits */
@@ -89,6 +90,7 @@ ngx_http_llm_controller_exit(ngx_http_llm_main_conf_t *lmcf)
         ngx_del_timer(&ngx_http_llm_controller.timer);
     }
 
+    ngx_http_llm_webhook_exit();
     ngx_http_llm_lead_release(&lmcf->store);
 }
 
@@ -157,6 +159,8 @@ ngx_http_llm_controller_event(void *data, ngx_http_llm_split_event_t *event)
     } else {
         ngx_http_llm_controller_log_move(split, event);
     }
+
+    ngx_http_llm_webhook(split, event);
 }
 
 

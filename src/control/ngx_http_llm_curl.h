@@ -1,0 +1,42 @@
+/*
+ * Requests of our own to other hosts, which no client waits for: libcurl on
+ * nginx's event loop.
+ */
+
+#ifndef _NGX_HTTP_LLM_CURL_H_INCLUDED_
+#define _NGX_HTTP_LLM_CURL_H_INCLUDED_
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+
+typedef struct ngx_http_llm_curl_s  ngx_http_llm_curl_t;
+
+/* `status` is that of the answer, 0 when there was none: then `error` says why.
+ * The request is over, its memory is the caller's again. */
+typedef void (*ngx_http_llm_curl_done_pt)(ngx_http_llm_curl_t *request,
+    ngx_uint_t status, char *error);
+
+struct ngx_http_llm_curl_s {
+    char                       *url;        /* ends with a zero byte */
+    ngx_str_t                   body;       /* JSON; kept until it is done */
+    ngx_msec_t                  timeout;    /* all in all */
+    ngx_http_llm_curl_done_pt   done;
+    void                       *data;
+
+    ngx_queue_t                 queue;      /* the rest is its own */
+    void                       *easy;
+    void                       *headers;
+    char                       *error;
+};
+
+
+/* Begins a POST.  NGX_OK: done will be called, never from within this call;
+ * NGX_ERROR: it will not. */
+ngx_int_t ngx_http_llm_curl_post(ngx_http_llm_curl_t *request);
+
+/* Worker exit: ends everything, calls nobody. */
+void ngx_http_llm_curl_exit(void);
+
+
+#endif /* _NGX_HTTP_LLM_CURL_H_INCLUDED_ */

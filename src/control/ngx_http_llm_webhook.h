@@ -1,0 +1,20 @@
+/*
+ * Webhooks: what the controller did to a split, told to a URL.
+ */
+
+#ifndef _NGX_HTTP_LLM_WEBHOOK_H_INCLUDED_
+#define _NGX_HTTP_LLM_WEBHOOK_H_INCLUDED_
+
+#include "ngx_http_llm.h"
+
+
+/* Posts an event of a split, if it has a webhook; tries three times, and says
+ * in the log when nobody listened.  Returns at once. */
+void ngx_http_llm_webhook(ngx_http_llm_split_t *split,
+    ngx_http_llm_split_event_t *event);
+
+/* Worker exit: what was not delivered is lost. */
+void ngx_http_llm_webhook_exit(void);
+
+
+#endif /* _NGX_HTTP_LLM_WEBHOOK_H_INCLUDED_ */
