@@ -25,6 +25,7 @@ for my $file (glob 'conf.d/*.conf') {
     # a place of our own for what stands at fixed places, and a free port
     $text =~ s{listen\s+(?:127\.0\.0\.1:)?8080;}{listen 127.0.0.1:%%PORT%%;}
         or fail("$file listens on port 8080");
+    $text =~ s{127\.0\.0\.1:(808[12]);}{127.0.0.1:%%PORT_$1%%;}g;
     $text =~ s{/var/lib/nginx/}{%%DIR%%/};
     $text =~ s{/etc/nginx/llm/}{%%DIR%%/llm/}g;
 
