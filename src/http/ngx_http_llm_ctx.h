@@ -14,6 +14,7 @@
  * stream.c              what goes through after the commit, and its end
  * respond.c             everything the module answers by itself
  * settle.c, meter.c     what a send and a request leave behind
+ * feedback.c, sample.c  what people think of an answer; answers for review
  */
 
 #ifndef _NGX_HTTP_LLM_CTX_H_INCLUDED_

@@ -101,6 +101,10 @@ ngx_http_llm_feedback(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return "is incompatible with \"llm_health\"";
     }
 
+    if (clcf->handler) {
+        return "has another handler before it in this location";
+    }
+
     clcf->handler = ngx_http_llm_feedback_handler;
 
     for (i = 0; i < NGX_HTTP_LLM_FEEDBACK_VARS; i++) {

@@ -129,6 +129,12 @@ refused('a route without targets', qr/"r"/, 'llm_route r { }');
 for my $both ('llm_health; llm_pass p;', 'llm_pass p; llm_health;') {
     refused("a location with $both", qr/is incompatible with "llm_(?:health|pass)"/, $P, "location / { $both }");
 }
+for my $both ('llm_feedback; llm_pass p;', 'llm_pass p; llm_feedback;', 'llm_feedback; llm_health;', 'llm_health; llm_feedback;') {
+    refused("a location with $both", qr/is incompatible with "llm_(?:feedback|health|pass)"/, $P, "location / { $both }");
+}
+refused('llm_feedback behind another handler', qr/"llm_feedback" directive has another handler before it in this location/, $P,
+    'location /x/ { llm_admin; llm_feedback; }');
+refused('llm_feedback twice', qr/"llm_feedback" directive is duplicate/, $P, 'location / { llm_feedback; llm_feedback; }');
 refused('llm_pass twice', qr/"llm_pass" directive is duplicate/, "$P",
     'location / { llm_pass p; llm_pass p; }');
 
