@@ -146,6 +146,10 @@ ngx_http_llm_app_answer(ngx_http_llm_ctx_t *ctx)
         ngx_http_llm_app_end(ctx, LLM_CLASS_OK);
     }
 
+    if (r->headers_out.status < NGX_HTTP_BAD_REQUEST) {
+        ngx_http_llm_feedback_open(ctx);
+    }
+
     if (ctx->llcf->headers == NGX_HTTP_LLM_HEADERS_OFF) {
         return NGX_OK;
     }

@@ -29,9 +29,16 @@ sub conf {
         experiment  prompt-2 remember=$remember;
         $more
     }
+    llm_split app {
+        sticky      \$http_x_user_id;
+        variant     here   http://127.0.0.1:%%UP%%  100%;
+        variant     there  http://127.0.0.1:%%UP%%    0%;
+        experiment  app-1 remember=10;
+    }
     server {
         listen 127.0.0.1:%%PORT%%;
         llm_retry off;
+        location /app/ { llm_pass app; }
         location /v1/ { llm_pass s; }
         location = /feedback { llm_feedback; }
         location = /closed { deny all; llm_feedback; }
@@ -44,6 +51,7 @@ sub gateway {
     my (%o) = @_;
     $up->reset;
     $up->on("/$_/*" => ok_chat("from $_")) for qw(a b);
+    $up->on('/app/*' => reply(200, {}, 'a page'));
     my $gw = Test::LLM::Gateway->new(vars => { UP => $up->port }, conf => conf(%o), workers => $o{workers} || 1);
     return $gw->start;
 }
@@ -203,9 +211,17 @@ is(thumbs($gw, 'green'), '0/0', '... and counted nowhere');
 $up->on('/b/*' => ok_chat('from b'));
 my ($first) = ask($gw, 'user-1');
 is(vote($gw, $first, 'up')->status, 200, 'a new request is open to votes');
-ask($gw, 'user-2') for 1 .. 300;
+ask($gw, 'user-2') for 1 .. 310;
 is(vote($gw, $first, 'up')->status, 404, '... until remember= newer ones came');
 is(vote($gw, (ask($gw, 'user-3'))[0], 'up')->status, 200, '... which are open in turn');
+
+$c = $gw->get('/app/page', { 'X-User-Id' => 'user-1' });
+is(vote($gw, $c->header('x-llm-request-id'), 'up')->status, 200, 'answers of applications are open to votes as well');
+$t = (grep { $_->{variant} eq $c->header('x-llm-variant') } @{ $gw->get('/admin/experiments/app-1')->json->{arms} })[0];
+is("$t->{n} $t->{thumbs}{up}", '1 1', '... and counted');
+$up->on('/app/*' => reply(500, {}, 'oops'));
+$c = $gw->get('/app/page', { 'X-User-Id' => 'user-1' });
+is(vote($gw, $c->header('x-llm-request-id'), 'up')->status, 404, '... but not its errors');
 
 ($n) = grep { defined } map { $_->{n} } arm($gw, 'blue');
 $gw->reload(conf(remember => 600));
@@ -304,6 +320,6 @@ check($gw);
 
 my ($code, $text, $log) = Test::LLM::Gateway->new(vars => { UP => 1 }, conf => conf(remember => 900000))->test_conf;
 is($code, 1, 'a zone without room for what is to be remembered is an error');
-like("$text$log", qr/llm_zone "t" of 16384k is too small for the 900000 requests that experiments remember/, '... that says so');
+like("$text$log", qr/llm_zone "t" of 16384k is too small for the 900010 requests that experiments remember/, '... that says so');
 
 finish();
