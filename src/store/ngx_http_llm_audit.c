@@ -17,6 +17,7 @@
 
 #define NGX_HTTP_LLM_AUDIT_ACTOR  256       /* bytes of its name, at most */
 #define NGX_HTTP_LLM_AUDIT_SHARE  16        /* of the zone: 1/16 at most */
+#define NGX_HTTP_LLM_AUDIT_BEHIND  64       /* entries the file may lack */
 
 /* What is put behind an entry's fields: two hashes, and that it was cut. */
 #define NGX_HTTP_LLM_AUDIT_TAIL                                               \
@@ -43,6 +44,21 @@ ngx_http_llm_audit(ngx_http_llm_store_t *store, ngx_http_llm_actor_t *actor,
     ngx_http_llm_store_lock(store);
     ngx_http_llm_audit_locked(store, actor, action, fields);
     ngx_http_llm_store_unlock(store);
+
+    ngx_http_llm_audit_relieve(store);
+}
+
+
+void
+ngx_http_llm_audit_relieve(ngx_http_llm_store_t *store)
+{
+    ngx_http_llm_root_t  *root;
+
+    root = store->root;
+
+    if (root->audit.seq - root->audit.flushed >= NGX_HTTP_LLM_AUDIT_BEHIND) {
+        ngx_http_llm_audit_flush(store);
+    }
 }
 
 

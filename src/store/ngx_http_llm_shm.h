@@ -386,9 +386,11 @@ ngx_http_llm_split_index(const ngx_http_llm_split_node_t *sn, uint64_t name)
 
 #define NGX_HTTP_LLM_AUDIT_FIELDS  1024     /* bytes of a split's fields */
 
-/* As ngx_http_llm_audit(). */
+/* As ngx_http_llm_audit(); then, without the lock: writes what a burst of
+ * changes would push out. */
 void ngx_http_llm_audit_locked(ngx_http_llm_store_t *store,
     ngx_http_llm_actor_t *actor, ngx_str_t *action, ngx_str_t *fields);
+void ngx_http_llm_audit_relieve(ngx_http_llm_store_t *store);
 
 
 /* ngx_http_llm_audit_file.c: goes on where the file ends. */

@@ -46,6 +46,8 @@ ngx_http_llm_split_act(ngx_http_llm_store_t *store,
 
     ngx_http_llm_store_unlock(store);
 
+    ngx_http_llm_audit_relieve(store);
+
     return rc;
 }
 

@@ -250,11 +250,14 @@ ngx_http_llm_store_writes(ngx_http_llm_store_t *store)
 static void
 ngx_http_llm_store_tick(ngx_event_t *ev)
 {
+    uint64_t                     lost;
+    ngx_http_llm_root_t         *root;
     ngx_http_llm_store_t        *store;
     ngx_http_llm_store_ident_t  *ident;
 
     ident = ev->data;
     store = ident->store;
+    root = store->root;
 
     ngx_http_llm_store_reap(store);
     ngx_http_llm_store_tie_clock(store);
@@ -269,6 +272,14 @@ ngx_http_llm_store_tick(ngx_event_t *ev)
 
         store->nomem = 0;
         store->nomem_logged = ngx_current_msec;
+    }
+
+    lost = __atomic_exchange_n(&root->audit.lost, 0, __ATOMIC_RELAXED);
+
+    if (lost) {
+        ngx_log_error(NGX_LOG_ERR, ev->log, 0,
+                      "llm_zone \"%V\" is full: %uL changes are missing in the "
+                      "audit trail", &store->zone->shm.name, lost);
     }
 
     if (ngx_http_llm_store_writes(store)) {

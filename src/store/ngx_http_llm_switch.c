@@ -90,6 +90,8 @@ ngx_http_llm_switch_set(ngx_http_llm_store_t *store,
 
     ngx_http_llm_store_unlock(store);
 
+    ngx_http_llm_audit_relieve(store);
+
     return NGX_OK;
 }
 
@@ -127,6 +129,8 @@ ngx_http_llm_key_set(ngx_http_llm_store_t *store,
     }
 
     ngx_http_llm_store_unlock(store);
+
+    ngx_http_llm_audit_relieve(store);
 
     return NGX_OK;
 }
