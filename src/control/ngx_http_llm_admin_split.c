@@ -32,12 +32,16 @@ static ngx_int_t ngx_http_llm_admin_act_refused(ngx_http_llm_admin_t *a,
     llm_act_result_t result);
 
 
-/* in the order of llm_act_result_t; the first two are no refusals */
-
 static const char  *ngx_http_llm_admin_codes[] = {
-    "", "", "no_rollout", "rollout_running", "not_running", "not_paused",
-    "resting", "barred", "is_baseline", "at_end", "invalid_weights",
-    "invalid_variant"
+    [LLM_ACT_NO_ROLLOUT] = "no_rollout",
+    [LLM_ACT_RUNNING] = "rollout_running",
+    [LLM_ACT_NOT_RUNNING] = "not_running",
+    [LLM_ACT_RESTING] = "resting",
+    [LLM_ACT_BARRED] = "barred",
+    [LLM_ACT_IS_BASELINE] = "is_baseline",
+    [LLM_ACT_AT_END] = "at_end",
+    [LLM_ACT_WEIGHTS] = "invalid_weights",
+    [LLM_ACT_VARIANT] = "invalid_variant"
 };
 
 

@@ -121,6 +121,7 @@ ngx_http_llm_admin_view(ngx_http_llm_admin_t *a, ngx_http_llm_split_t *split,
     v->split = split;
     v->doc = doc;
     v->now = ngx_http_llm_store_now(&a->lmcf->store);
+    v->samples = ngx_http_llm_split_samples(&a->lmcf->store, &split->store);
     v->window = llm_pace_scale(&split->store.pace, NGX_HTTP_LLM_ADMIN_WINDOW);
 
     ngx_http_llm_admin_view_short(a, split, doc, out);
@@ -176,10 +177,6 @@ ngx_http_llm_admin_view_variant(ngx_http_llm_admin_view_t *v, uint32_t i,
 
     ngx_http_llm_split_view(&a->lmcf->store, &v->split->store, i, v->window,
                             &v->view);
-
-    if (i == v->doc->canary) {
-        v->samples = v->view.sums.count[LLM_COUNT_N];
-    }
 
     ngx_http_llm_admin_put_str(a, out, "name", &variant->name);
     ngx_http_llm_admin_put_str(a, out, "target", &variant->target);

@@ -350,3 +350,30 @@ ngx_http_llm_tick_rollout_locked(ngx_http_llm_tick_t *t)
 
     ngx_http_llm_tick_event(t, doc->canary)->move = move;
 }
+
+
+uint64_t
+ngx_http_llm_split_samples(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_split_t *split)
+{
+    uint64_t                     n;
+    llm_split_doc_t             *doc;
+    ngx_http_llm_split_node_t   *sn;
+    ngx_http_llm_split_watch_t  *watch;
+
+    sn = split->node;
+    doc = &sn->doc;
+    watch = &sn->watch;
+    n = 0;
+
+    ngx_http_llm_store_lock(store);
+
+    if (doc->canary < sn->n && watch->since == doc->since) {
+        n = sn->variant[doc->canary]->totals.count[LLM_COUNT_N]
+            - watch->before;
+    }
+
+    ngx_http_llm_store_unlock(store);
+
+    return n;
+}

@@ -154,6 +154,11 @@ void ngx_http_llm_split_tick(ngx_http_llm_store_t *store,
     ngx_http_llm_store_split_t *split, ngx_http_llm_split_event_pt event,
     void *data);
 
+/* Outcomes of the canary since its step began, as the controller counts them;
+ * 0 before it saw the step. */
+uint64_t ngx_http_llm_split_samples(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_split_t *split);
+
 /*
  * The lead among the workers of a node.  NGX_OK: this worker has it (taken, or
  * kept and renewed); NGX_DECLINED: another, alive, has it.  A lead not renewed
