@@ -18,6 +18,8 @@ my $gw = Test::LLM::Gateway->new(vars => { UP => $up->port, DEAD => $dead }, env
     llm_provider one   { dialect openai; base_url http://127.0.0.1:%%UP%%/green/v1; breaker off; inflight 1 queue=8 wait=8s; }
     llm_provider busy  { dialect openai; base_url http://127.0.0.1:%%UP%%/green/v1; breaker off; inflight 1; }
     llm_model priced { provider green; id p; price input=1 output=2; }
+    llm_model small  { provider green; id small; can chat; }
+    llm_split able   { sticky $http_x_user; variant blue blue 50%; variant green small 50%; }
     llm_split s      { variant blue blue 0%; variant green priced 100%; force $http_x_variant allow=127.0.0.1; }
     llm_split fall   { variant blue blue 0%; variant green green 100%; fallback green blue; }
     llm_split shut   { variant blue blue 0%; variant green deaf 100%; }
@@ -30,6 +32,7 @@ my $gw = Test::LLM::Gateway->new(vars => { UP => $up->port, DEAD => $dead }, env
         listen 127.0.0.1:%%PORT%%;
         llm_retry off;
         location /s/      { llm_pass s; }
+        location /able/   { llm_pass able; }
         location /fall/   { llm_pass fall; }
         location /shut/   { llm_pass shut; }
         location /full/   { llm_pass full; }
@@ -127,6 +130,14 @@ is(ask('full')->status, 503, 'no room, and no queue');
 is(changed('full', 'green'), 'n=1 errors=1', '... when it ends the request');
 $up->release('busy');
 run_all(10, $c);
+
+# ---- what a variant cannot do proves nothing about any of them ------------------------------------
+
+$up->on('/green/*' => ok_chat('fine'));
+changed('able', $_) for qw(blue green);
+ask('able', headers => { 'X-User' => "u$_" }, tools => [ { type => 'function', function => { name => 'f' } } ]) for 1 .. 12;
+is(changed('able', 'blue'), 'ineligible=12', 'requests that only one variant can serve are not counted');
+is(changed('able', 'green'), '', '... for the other one neither');
 
 # ---- retries are the variant's own affair ------------------------------------------------------
 

@@ -9,12 +9,15 @@ my $gw = Test::LLM::Gateway->new(vars => { UP => $up->port }, workers => 2, main
     llm_zone t:24m;
     llm_provider blue  { dialect openai; base_url http://127.0.0.1:%%UP%%/blue/v1; }
     llm_provider green { dialect openai; base_url http://127.0.0.1:%%UP%%/green/v1; }
+    llm_provider quick { dialect mock; latency 0; chunk_interval 0; }
     llm_provider m     { dialect mock; latency 20ms; jitter 10ms; chunk_interval 5ms; }
     llm_split s    { sticky $http_x_user; variant blue blue 90%; variant green green 10%; }
     llm_split mock { sticky $connection; variant a m 40%; variant b m 30%; variant c m 20%; variant d m 10%; }
+    llm_split fast { variant a quick 50%; variant b quick 50%; }
     server {
         listen 127.0.0.1:%%PORT%% backlog=4096;
         location /s/     { llm_pass s; }
+        location /fast/  { llm_pass fast; }
         location /mock/  { llm_pass mock; }
         location /admin/ { llm_admin; }
     }
@@ -83,6 +86,36 @@ ok(wait_for(sub {
     $n += $_->{totals}{n} + $_->{totals}{uncounted} for @{ split_of('mock')->{variants} };
     $n == $ok;
 }), 'every one of them was counted once') or diag to_json(split_of('mock'));
+
+# ---- as many as there can be ----------------------------------------------------------------
+
+SKIP: {
+    skip 'wrk is not installed', 3 unless grep { -x "$_/wrk" } split /:/, $ENV{PATH};
+    $gw->write('wrk.lua', "wrk.method = 'POST'\nwrk.headers['Content-Type'] = 'application/json'\nwrk.body = '" . chat_body('m') . "'\n");
+    my $url = 'http://127.0.0.1:' . $gw->port . "/fast$path";
+    open my $wrk, '-|', 'wrk', '-t1', '-c64', '-d3s', '--timeout', '20s', '-s', $gw->dir . '/wrk.lua', $url or die "wrk: $!";
+    my $end = now() + 2.5;
+    my @status;
+    my $i = 0;
+    while (now() < $end) {
+        my $a = 10 * (++$i % 10);
+        push @status, weigh('fast', a => $a, b => 100 - $a);
+        select undef, undef, undef, 0.02;
+    }
+    my $out = do { local $/; <$wrk> };
+    close $wrk;
+    my ($rate) = $out =~ m{Requests/sec:\s+([\d.]+)};
+    my ($sent) = $out =~ /(\d+) requests in/;
+    is((grep { $_ != 200 } @status), 0, scalar(@status) . " changes of weights at $rate requests a second");
+    unlike($out, qr/Non-2xx|Socket errors/, '... lose none of them') or diag $out;
+    my $n = 0;
+    wait_for(sub {
+        $n = 0;
+        $n += $_->{totals}{n} for @{ split_of('fast')->{variants} };
+        return $n >= $sent;
+    });
+    ok($n >= $sent && $n <= $sent + 64, "... and all are counted: $n for $sent");
+}
 
 # ---- a worker is killed --------------------------------------------------------------------
 

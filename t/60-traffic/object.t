@@ -21,6 +21,7 @@ my $gw = Test::LLM::Gateway->new(vars => { UP => $up->port, KEYS => $keys }, env
         location /one/  { llm_pass blue; }
         location /both/ { llm_pass both; }
         location /s/    { llm_pass s; }
+        location /admin/ { llm_admin; }
     }
 EOC
 
@@ -133,5 +134,18 @@ is("@wrong", '', '... each is asked for in its own');
 
 $r = $gw->get('/s/v1/files/file-nobody-knows');
 is($r->status, 200, 'an id that nobody knows goes by the split');
+my $stray = $r->header('x-llm-variant') eq 'green' ? 1 : 0;
+
+# ---- rolled back, and still the only one who has it -------------------------------------------
+
+is($gw->http(POST => '/admin/splits/s/abort', { 'Content-Type' => 'application/json' }, '{"variant":"green"}')->status, 200, 'green is aborted');
+my ($old) = grep { $side{$_} eq 'green' } sort keys %side;
+$r = $gw->get("/s/v1/files/$old");
+is($r->header('x-llm-variant'), 'green', 'what it holds is asked of it');
+like($gw->log, qr/\[warn\].*variant "green" was rolled back and is asked for an object/, '... which the log says');
+is((grep { upload('s')->header('x-llm-variant') ne 'blue' } 1 .. 12), 0, 'nothing new goes there');
+my ($green) = grep { $_->{name} eq 'green' } @{ $gw->get('/admin/splits/s')->json->{variants} };
+cmp_ok($green->{totals}{affine}, '>', 1, 'requests for objects are counted apart');
+is($green->{totals}{n}, $stray + grep({ $_ eq 'green' } values %side), '... from those that made them');
 
 finish();

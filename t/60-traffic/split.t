@@ -90,6 +90,9 @@ is(seen('green'), $green, '... as many as the provider saw');
 is_deeply({ assign('plain', 'X-User', @users[0 .. 99]) }, { map { ($_ => $of{$_}) } @users[0 .. 99] }, 'a user stays in the variant');
 $gw->reload;
 is_deeply({ assign('plain', 'X-User', @users[0 .. 99]) }, { map { ($_ => $of{$_}) } @users[0 .. 99] }, '... over a reload');
+$gw->quit;
+$gw->start;
+is_deeply({ assign('plain', 'X-User', @users[0 .. 99]) }, { map { ($_ => $of{$_}) } @users[0 .. 99] }, '... and over a restart');
 
 my ($blue_user) = grep { $of{$_} eq 'blue' } @users;
 my ($green_user) = grep { $of{$_} eq 'green' } @users;
