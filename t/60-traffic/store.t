@@ -238,6 +238,21 @@ is_deeply($e[3]{after}{weights}, { blue => 100, green => 0 }, '... what it is no
 is($e[3]{reason}{text}, 'it was "odd"', '... and why');
 like($e[3]{time}, qr/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/, '... and when');
 
+# what docs/operations.md has for it
+my ($script) = do { local $/; open my $f, '<', 'docs/operations.md' or die; <$f> } =~ /^```sh\n(prev=.*?)^```/ms;
+my $verify = sub {
+    local $ENV{SCRIPT} = $script;
+    my $found = `cd $dir/$n && sh -c "\$SCRIPT"`;
+    return $found;
+};
+is($verify->(), '', 'the loop of the documentation finds nothing');
+my $good = slurp('audit.jsonl');
+spew('audit.jsonl', $good =~ s/"green":48/"green":84/r);
+like($verify->(), qr/\Achanged: \{"seq":2/, '... but a line that was changed');
+spew('audit.jsonl', $good =~ s/^[^\n]*"seq":3,[^\n]*\n//mr);
+like($verify->(), qr/\Amissing before: \{"seq":4/, '... and one that was taken out');
+spew('audit.jsonl', $good);
+
 $gw->quit;
 open my $fh, '>>', "$dir/$n/audit.jsonl" or die;
 print $fh '{"seq":5,"time":"20';
