@@ -144,7 +144,7 @@ ngx_http_llm_report_soundness(ngx_http_llm_report_t *rp, cJSON *out)
     ngx_http_llm_report_put(rp, out, "valid", cJSON_CreateBool(rp->valid));
 
     srm = ngx_http_llm_report_put(rp, out, "srm", cJSON_CreateObject());
-    ngx_http_llm_report_number(rp, srm, "p", p, 1e6);
+    ngx_http_llm_report_number(rp, srm, "p", units ? p : NAN, 1e6);
     ngx_http_llm_report_put(rp, srm, "ok",
                             cJSON_CreateBool(p >= LLM_EXPERIMENT_SRM));
 

@@ -234,6 +234,7 @@ $gw->reload(conf(remember => 1200, more => 'sticky $http_x_other;'));
 ask($gw, undef) for 1 .. 20;
 is(report($gw)->{units}, 0, 'without a key there are no users');
 ok(report($gw)->{valid}, '... and no complaint about them');
+is(report($gw)->{srm}{p}, undef, '... nothing is known of their ratio');
 check($gw);
 
 
