@@ -279,7 +279,7 @@ ok(wait_for(sub { $up->waiting('r') == 3 }, 5), 'the new worker makes copies too
 $up->release('r');
 grown('all end after a reload', copies => 3, answer_bytes => 3, served_answer_bytes => 3,
       output_tokens => 9, served_output_tokens => 9);
-ok(wait_for(sub { $gw->workers == 1 }, 10), '... and so does the old worker');
+ok(wait_for(sub { $gw->workers(1) == 1 }, 10), '... and so does the old worker');
 
 $r = $gw->http(POST => '/admin/splits/all/abort', { 'Content-Type' => 'application/json' }, '{"variant":"green"}');
 is($r->status, 200, 'green is barred');
