@@ -12,6 +12,7 @@
 #include "ngx_http_llm_ctx.h"
 
 
+static ngx_uint_t ngx_http_llm_app_says_upgrade(ngx_http_request_t *r);
 static void ngx_http_llm_app_cleanup(void *data);
 static llm_class_t ngx_http_llm_app_class(ngx_http_llm_ctx_t *ctx);
 static void ngx_http_llm_app_end(ngx_http_llm_ctx_t *ctx, llm_class_t class);
@@ -99,23 +100,48 @@ ngx_http_llm_app_host(ngx_http_llm_ctx_t *ctx, ngx_str_t *s)
 void
 ngx_http_llm_app_upgrade(ngx_http_llm_ctx_t *ctx, ngx_str_t *s)
 {
-    ngx_table_elt_t     *upgrade, *connection;
+    ngx_table_elt_t     *upgrade;
     ngx_http_request_t  *r;
 
     r = ctx->request;
     upgrade = r->headers_in.upgrade;
-    connection = r->headers_in.connection;
 
     if (r->method == NGX_HTTP_GET && r->http_version == NGX_HTTP_VERSION_11
-        && upgrade && connection
-        && upgrade->value.len == 9
+        && upgrade && upgrade->value.len == 9
         && ngx_strncasecmp(upgrade->value.data, (u_char *) "websocket", 9) == 0
-        && ngx_strlcasestrn(connection->value.data,
-                            connection->value.data + connection->value.len,
-                            (u_char *) "upgrade", 7 - 1))
+        && ngx_http_llm_app_says_upgrade(r))
     {
         *s = upgrade->value;
     }
+}
+
+
+/* "Connection: keep-alive, Upgrade"; nginx keeps no pointer to it. */
+
+static ngx_uint_t
+ngx_http_llm_app_says_upgrade(ngx_http_request_t *r)
+{
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    for (part = &r->headers_in.headers.part; part; part = part->next) {
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+
+            if (h[i].key.len == 10
+                && ngx_strncmp(h[i].lowcase_key, "connection", 10) == 0
+                && ngx_strlcasestrn(h[i].value.data,
+                                    h[i].value.data + h[i].value.len,
+                                    (u_char *) "upgrade", 7 - 1))
+            {
+                return 1;
+            }
+        }
+    }
+
+    return 0;
 }
 
 
