@@ -281,6 +281,59 @@ chain(slurp('audit.jsonl'), '... in a chain');
 is((grep { length > 2048 } split /\n/, slurp('audit.jsonl')), 0, '... none is longer than it may be');
 
 
+# ---- objects of a provider -------------------------------------------------------------
+
+my $up = Test::LLM::Upstream->new;
+my $files = 0;
+my $provider = sub { "llm_provider $_[0] { dialect openai; base_url http://127.0.0.1:" . $up->port . "/$_[0]/v1; $_[1] }" };
+my $objects = sub {
+    my ($zone, $conf) = @_;
+    return "llm_zone t:$zone; llm_state $dir/$n; $conf
+        server { listen 127.0.0.1:%%PORT%%; location / { llm_pass s; } }";
+};
+my $upload = sub {
+    $gw->http(POST => '/v1/files', { 'Content-Type' => 'multipart/form-data; boundary=x' },
+        join "\r\n", '--x', 'Content-Disposition: form-data; name="file"; filename="a"', '', 'a', '--x--', '')->json->{id};
+};
+
+$n++;
+my $two = $provider->('one', '') . $provider->('two', '');
+$gw = Test::LLM::Gateway->new(conf => $objects->('8m', "$two llm_split s { variant one one 50%; variant two two 50%; }"))->start;
+for my $side (qw(one two)) {
+    $up->on("/$side/v1/files" => map { reply(200, {}, to_json({ id => "file-$side-" . ++$files })) } 1 .. 20);
+    $up->on("/$side/v1/files/*" => reply(200, {}, to_json({ side => $side })));
+}
+my @files = map { $upload->() } 1 .. 20;
+my $astray = sub {
+    return join ' ', grep { my ($side) = /^file-(\w+)-/; $gw->get("/v1/files/$_")->json->{side} ne $side } @files;
+};
+is($astray->(), '', 'files are asked for where they are');
+$gw->reload($objects->('8m', "$two llm_split s { variant two two 50%; variant one one 50%; }"));
+is($astray->(), '', '... after a reload with a changed split');
+$gw->quit;
+$gw->start;
+is($astray->(), '', '... and after a restart');
+
+$n++;
+$up->reset;
+$up->on('/one/v1/files' => map { reply(200, {}, to_json({ id => "file-$_" })) } 1 .. 130);
+$up->on('/one/v1/files/*' => reply(200, {}, '{}'));
+my %env = map { ("KEY_$_" => "sk-key-000$_-x") } 'a' .. 'd';
+$gw = Test::LLM::Gateway->new(env => \%env, conf => $objects->('128k', 'llm_key_pool k { select round_robin; ' . join('', map { "key env:KEY_$_;" } 'a' .. 'd')
+    . '} ' . $provider->('one', 'keys k;')) =~ s/llm_pass s/llm_pass one/r)->start;
+$upload->() for 1 .. 130;
+my $keys = sub {
+    my ($id) = @_;
+    $gw->get("/v1/files/$id") for 1 .. 4;
+    my %seen = map { ($_->{key} => 1) } $up->received("/one/v1/files/$id");
+    return scalar keys %seen;
+};
+is($keys->('file-130'), 1, 'a small zone remembers the newest files');
+is($keys->('file-30'), 1, '... about a hundred of them');
+is($keys->('file-1'), 4, '... and forgets the oldest');
+unlike($gw->log, qr/is full/, '... without a complaint');
+
+
 # ---- room ---------------------------------------------------------------------------
 
 my ($code, $text, $log) = Test::LLM::Gateway->new(conf => conf(zone => '256k'),
