@@ -334,6 +334,26 @@ is($keys->('file-1'), 4, '... and forgets the oldest');
 unlike($gw->log, qr/is full/, '... without a complaint');
 
 
+# ---- a worker that dies ------------------------------------------------------------------
+
+$up->reset;
+$up->on('/one/v1/*' => [ [ barrier => 'hang' ], @{ ok_chat('late') } ]);
+$gw = Test::LLM::Gateway->new(workers => 2, conf => 'llm_zone t:8m; '
+    . $provider->('one', 'timeout total=400ms;') . $provider->('two', 'timeout total=400ms;')
+    . 'llm_split s { variant two two 0%; variant one one 100%; rollback error_rate>50% window=240ms for=60s; }
+       server { listen 127.0.0.1:%%PORT%%; location /v1/ { llm_pass s; } location /admin/ { llm_admin; } }')->start;
+my @c = start_all($gw, map { [ POST => '/v1/chat/completions', {}, chat_body('m') ] } 1 .. 6);
+run_all(5, @c, sub { $up->waiting('hang') == 6 });
+my %old = map { $_ => 1 } $gw->workers;
+$gw->signal('KILL', $_) for keys %old;
+$gw->expect_log(qr/exited on signal 9/);
+ok(wait_for(sub { 2 == grep { !$old{$_} } $gw->workers }, 5), 'workers are killed with requests under way');
+select undef, undef, undef, 0.8;
+is(variant('one')->{overdue}, 0, '... which are nobody\'s fault');
+is(variant('one')->{n}, 0, '... and no outcome');
+$up->release('hang');
+
+
 # ---- room ---------------------------------------------------------------------------
 
 my ($code, $text, $log) = Test::LLM::Gateway->new(conf => conf(zone => '256k'),
