@@ -144,7 +144,7 @@ typedef struct {
     uint32_t                     share;         /* basis points */
     ngx_str_t                    file;
     off_t                        max;
-    ngx_uint_t                   keep;          /* old files; < 100 */
+    ngx_uint_t                   keep;          /* old files */
 
     ngx_fd_t                     fd;            /* private, of this worker */
     ngx_file_uniq_t              uniq;
@@ -218,8 +218,8 @@ typedef struct {
 } ngx_http_llm_transcribe_t;
 
 
-/* $llm_feedback, $llm_feedback_id, $llm_feedback_comment */
-#define NGX_HTTP_LLM_FEEDBACK_VARS  3
+/* $llm_feedback, $llm_feedback_id, $llm_feedback_comment, $llm_error */
+#define NGX_HTTP_LLM_FEEDBACK_VARS  4
 
 
 /* ---- main and location -------------------------------------------------- */

@@ -69,7 +69,8 @@ static const llm_json_want_t  ngx_http_llm_feedback_want[] = {
 static ngx_str_t  ngx_http_llm_feedback_vars[] = {
     ngx_string("llm_feedback"),
     ngx_string("llm_feedback_id"),
-    ngx_string("llm_feedback_comment")
+    ngx_string("llm_feedback_comment"),
+    ngx_string("llm_error")
 };
 
 static ngx_str_t  ngx_http_llm_feedback_allow = ngx_string("Allow");
@@ -491,12 +492,18 @@ ngx_http_llm_feedback_refuse(ngx_http_request_t *r, llm_code_t code,
 {
     u_char                   *mem;
     llm_buf_t                 out;
+    ngx_str_t                 name;
     ngx_http_llm_loc_conf_t  *llcf;
 
     mem = ngx_pnalloc(r->pool, NGX_HTTP_LLM_FEEDBACK_REPLY);
     if (mem == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
+
+    name.data = (u_char *) llm_code_info(code)->name.data;
+    name.len = llm_code_info(code)->name.len;
+
+    ngx_http_llm_feedback_set(r, 3, &name);
 
     llcf = ngx_http_get_module_loc_conf(r, ngx_http_llm_gateway_module);
 

@@ -70,7 +70,7 @@ static ngx_http_llm_arg_t  ngx_http_llm_sample_args[] = {
       offsetof(ngx_http_llm_sample_conf_t, max), 1024, NGX_MAX_INT_T_VALUE },
 
     { ngx_string("keep"), NGX_HTTP_LLM_ARG_UINT,
-      offsetof(ngx_http_llm_sample_conf_t, keep), 0, 1000 },
+      offsetof(ngx_http_llm_sample_conf_t, keep), 0, 100 },
 
     { ngx_null_string, 0, 0, 0, 0 }
 };

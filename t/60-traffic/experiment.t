@@ -14,7 +14,7 @@ sub conf {
     return <<"EOC";
     llm_zone t:16m;
     log_format ab escape=json '{"id":"\$llm_trace_id","variant":"\$llm_variant","experiment":"\$llm_experiment",'
-                              '"vote":"\$llm_feedback","of":"\$llm_feedback_id","comment":"\$llm_feedback_comment","uri":"\$uri"}';
+                              '"vote":"\$llm_feedback","of":"\$llm_feedback_id","comment":"\$llm_feedback_comment","error":"\$llm_error"}';
     access_log %%DIR%%/ab.log ab;
     llm_provider a { dialect openai; base_url http://127.0.0.1:%%UP%%/a/v1; breaker off; }
     llm_provider b { dialect openai; base_url http://127.0.0.1:%%UP%%/b/v1; breaker off; }
@@ -156,6 +156,9 @@ cmp_ok(abs($t->{votes_per_response} - 2 / ($count{green} + 1)), '<', 1e-5, 'vote
 
 ($line) = grep { $_->{vote} eq 'up' && $_->{of} eq $green } log_lines($gw);
 is($line->{comment}, "good\n\"so\"", 'the comment stands in the log');
+is($line->{error}, '', '... without an error');
+($line) = grep { $_->{error} eq 'caller_unknown_request' } log_lines($gw);
+is($line->{vote} . $line->{of}, '', 'what was refused stands there as an error');
 
 my $unknown = '0' x 32;
 my @bad = (
