@@ -126,6 +126,10 @@ ngx_http_llm_admin(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return "is incompatible with \"llm_pass\"";
     }
 
+    if (clcf->handler) {
+        return "is incompatible with what answers in this location already";
+    }
+
     if (clcf->name.len == 0 || clcf->name.data[clcf->name.len - 1] != '/'
         || clcf->exact_match || clcf->named
 #if (NGX_PCRE)
@@ -216,6 +220,55 @@ ngx_http_llm_admin_realip(ngx_conf_t *cf)
     }
 
     return NGX_ERROR;
+}
+
+
+/* An `if` or a `limit_except` in the location is a location of its own. */
+
+ngx_int_t
+ngx_http_llm_admin_merge(ngx_conf_t *cf, ngx_http_llm_loc_conf_t *prev,
+    ngx_http_llm_loc_conf_t *conf)
+{
+    ngx_str_t                  *s;
+    ngx_uint_t                  i;
+    ngx_http_server_name_t     *name;
+    ngx_http_core_loc_conf_t   *clcf;
+    ngx_http_core_srv_conf_t   *cscf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (clcf->noname && prev->admin) {
+        conf->admin = prev->admin;
+
+        if (clcf->lmt_excpt && clcf->handler == NULL) {
+            clcf->handler = ngx_http_llm_admin_handler;
+        }
+
+        return NGX_OK;
+    }
+
+    if (conf->admin == NULL) {
+        return NGX_OK;
+    }
+
+    /* nginx forgets them after the configuration was read */
+
+    cscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_core_module);
+    name = cscf->server_names.elts;
+
+    if (ngx_array_init(&conf->admin->names, cf->pool,
+                       cscf->server_names.nelts + 1, sizeof(ngx_str_t))
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < cscf->server_names.nelts; i++) {
+        s = ngx_array_push(&conf->admin->names);
+        *s = name[i].name;
+    }
+
+    return NGX_OK;
 }
 
 

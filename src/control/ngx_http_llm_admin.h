@@ -29,6 +29,7 @@
 
 struct ngx_http_llm_admin_conf_s {
     ngx_str_t                   prefix;        /* the location's name */
+    ngx_array_t                 names;         /* ngx_str_t: of the server */
     ngx_str_t                   token;         /* empty: local peers only */
     ngx_int_t                   realip;        /* index of the variable with the
                                                   address before realip, or
@@ -116,8 +117,11 @@ void ngx_http_llm_admin_put_raw(ngx_http_llm_admin_t *a, cJSON *parent,
 void ngx_http_llm_admin_put_time(ngx_http_llm_admin_t *a, cJSON *parent,
     const char *name, llm_msec_t t);
 
-/* sum / n, or null without samples; a member whose name is not a literal. */
+/* part of n in percent with two decimals, sum / n, or null without samples; a
+ * member whose name is not a literal. */
 
+void ngx_http_llm_admin_put_share(ngx_http_llm_admin_t *a, cJSON *parent,
+    const char *name, uint64_t part, uint64_t n);
 void ngx_http_llm_admin_put_ratio(ngx_http_llm_admin_t *a, cJSON *parent,
     const char *name, double sum, double n);
 void ngx_http_llm_admin_put_percent(ngx_http_llm_admin_t *a, cJSON *parent,

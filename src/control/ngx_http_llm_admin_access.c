@@ -22,7 +22,7 @@ static ngx_uint_t ngx_http_llm_admin_is_secret(const ngx_str_t *secret,
     const ngx_str_t *given);
 static ngx_uint_t ngx_http_llm_admin_is_local(ngx_http_llm_admin_t *a);
 static ngx_uint_t ngx_http_llm_admin_is_loopback(struct sockaddr *sa);
-static ngx_uint_t ngx_http_llm_admin_is_own_name(ngx_http_request_t *r);
+static ngx_uint_t ngx_http_llm_admin_is_own_name(ngx_http_llm_admin_t *a);
 static ngx_int_t ngx_http_llm_admin_origin(ngx_http_llm_admin_t *a);
 static ngx_uint_t ngx_http_llm_admin_is_origin(ngx_http_request_t *r,
     ngx_str_t *origin);
@@ -58,7 +58,7 @@ ngx_http_llm_admin_access(ngx_http_llm_admin_t *a)
 
     /* a name that an attacker's DNS server made point here */
 
-    if (!ngx_http_llm_admin_is_own_name(r)) {
+    if (!ngx_http_llm_admin_is_own_name(a)) {
         return ngx_http_llm_admin_refuse(a, NGX_HTTP_FORBIDDEN, "forbidden",
                    "without token= the Host must be an address, "
                    "\"localhost\" or a server_name of this server, not "
@@ -208,14 +208,12 @@ ngx_http_llm_admin_is_loopback(struct sockaddr *sa)
  * that name may point to this machine by now.  Its requests say so. */
 
 static ngx_uint_t
-ngx_http_llm_admin_is_own_name(ngx_http_request_t *r)
+ngx_http_llm_admin_is_own_name(ngx_http_llm_admin_t *a)
 {
-    ngx_str_t                 *host;
-    ngx_uint_t                 i;
-    ngx_http_server_name_t    *name;
-    ngx_http_core_srv_conf_t  *cscf;
+    ngx_str_t   *host, *name;
+    ngx_uint_t   i;
 
-    host = &r->headers_in.server;
+    host = &a->request->headers_in.server;
 
     if (host->len == 0 || host->data[0] == '['
         || ngx_inet_addr(host->data, host->len) != INADDR_NONE)
@@ -227,12 +225,11 @@ ngx_http_llm_admin_is_own_name(ngx_http_request_t *r)
         return 1;
     }
 
-    cscf = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
-    name = cscf->server_names.elts;
+    name = a->conf->names.elts;
 
-    for (i = 0; i < cscf->server_names.nelts; i++) {
-        if (name[i].name.len == host->len
-            && ngx_strncasecmp(name[i].name.data, host->data, host->len) == 0)
+    for (i = 0; i < a->conf->names.nelts; i++) {
+        if (name[i].len == host->len
+            && ngx_strncasecmp(name[i].data, host->data, host->len) == 0)
         {
             return 1;
         }

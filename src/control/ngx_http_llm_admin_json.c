@@ -168,6 +168,24 @@ ngx_http_llm_admin_put_time(ngx_http_llm_admin_t *a, cJSON *parent,
 
 
 void
+ngx_http_llm_admin_put_share(ngx_http_llm_admin_t *a, cJSON *parent,
+    const char *name, uint64_t part, uint64_t n)
+{
+    double  bp;
+
+    if (n == 0) {
+        ngx_http_llm_admin_put_null(a, parent, name);
+        return;
+    }
+
+    bp = 10000.0 * (double) part / (double) n;
+
+    ngx_http_llm_admin_put_number(a, parent, name,
+                                  (double) (uint64_t) (bp + 0.5) / 100);
+}
+
+
+void
 ngx_http_llm_admin_put_ratio(ngx_http_llm_admin_t *a, cJSON *parent,
     const char *name, double sum, double n)
 {

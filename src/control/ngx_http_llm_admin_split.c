@@ -333,12 +333,14 @@ ngx_http_llm_admin_act(ngx_http_llm_admin_t *a, ngx_http_llm_split_t *split,
                                 &a->actor, &doc, &result);
 
     if (rc == NGX_DECLINED) {
+        rc = ngx_http_llm_admin_refuse(a, NGX_HTTP_PRECONDITION_FAILED,
+                 "version_mismatch",
+                 "the version is %uL, not %uL: somebody changed the split "
+                 "meanwhile", doc.version, version);
+
         ngx_http_llm_admin_view(a, split, &doc, ngx_http_llm_admin_root(a));
 
-        return ngx_http_llm_admin_refuse(a, NGX_HTTP_PRECONDITION_FAILED,
-                   "version_mismatch",
-                   "the version is %uL, not %uL: somebody changed the split "
-                   "meanwhile", doc.version, version);
+        return rc;
     }
 
     if (result != LLM_ACT_DONE && result != LLM_ACT_SAME) {

@@ -199,6 +199,8 @@ ngx_int_t
 ngx_http_llm_admin_key_set(ngx_http_llm_admin_t *a)
 {
     ngx_int_t                 rc;
+    u_char                   *p;
+    ngx_str_t                 name;
     ngx_uint_t                key, on;
     ngx_http_llm_key_pool_t  *pool;
 
@@ -214,15 +216,27 @@ ngx_http_llm_admin_key_set(ngx_http_llm_admin_t *a)
         return rc;
     }
 
-    rc = ngx_http_llm_key_set(&a->lmcf->store, &pool->store, key,
-                              &pool->keys[key].name, on, &a->actor);
+    /* as the audit trail knows it */
+
+    name.len = pool->name.len + 1 + pool->keys[key].name.len;
+
+    p = ngx_pnalloc(a->request->pool, name.len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    name.data = p;
+    (void) ngx_sprintf(p, "%V/%V", &pool->name, &pool->keys[key].name);
+
+    rc = ngx_http_llm_key_set(&a->lmcf->store, &pool->store, key, &name, on,
+                              &a->actor);
 
     if (rc != NGX_OK) {
         return NGX_ERROR;
     }
 
     ngx_log_error(NGX_LOG_NOTICE, a->request->connection->log, 0,
-                  "llm admin: key \"%V\" %s by %V", &pool->keys[key].name,
+                  "llm admin: key \"%V\" %s by %V", &name,
                   on ? "on" : "off", &a->actor.actor);
 
     ngx_http_llm_admin_view_key(a, pool, key, ngx_http_llm_admin_root(a));

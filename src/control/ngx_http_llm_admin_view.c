@@ -203,9 +203,8 @@ ngx_http_llm_admin_view_counts(ngx_http_llm_admin_view_t *v, cJSON *out)
     ngx_http_llm_admin_put_number(a, out, "n", (double) n[LLM_COUNT_N]);
     ngx_http_llm_admin_put_number(a, out, "errors",
                                   (double) n[LLM_COUNT_ERRORS]);
-    ngx_http_llm_admin_put_ratio(a, out, "error_rate",
-                                 100.0 * (double) n[LLM_COUNT_ERRORS],
-                                 (double) n[LLM_COUNT_N]);
+    ngx_http_llm_admin_put_share(a, out, "error_rate", n[LLM_COUNT_ERRORS],
+                                 n[LLM_COUNT_N]);
     ngx_http_llm_admin_put_number(a, out, "refused",
                                   (double) n[LLM_COUNT_REFUSED]);
     ngx_http_llm_admin_put_number(a, out, "overdue",

@@ -13,7 +13,6 @@
 #include "ngx_http_llm_metrics.h"
 
 
-static ngx_int_t ngx_http_llm_metrics_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_llm_metrics_page(ngx_http_request_t *r,
     ngx_http_llm_page_t *page);
 
@@ -41,7 +40,7 @@ ngx_http_llm_metrics(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_http_llm_metrics_handler(ngx_http_request_t *r)
 {
     ngx_int_t            rc;

@@ -287,6 +287,7 @@ extern ngx_module_t  ngx_http_llm_gateway_filter_module;
 /* The content handlers. */
 ngx_int_t ngx_http_llm_handler(ngx_http_request_t *r);          /* llm_pass */
 ngx_int_t ngx_http_llm_health_handler(ngx_http_request_t *r);   /* llm_health */
+ngx_int_t ngx_http_llm_metrics_handler(ngx_http_request_t *r);
 ngx_int_t ngx_http_llm_feedback_handler(ngx_http_request_t *r);
 
 /* Preconfiguration: the $llm_... variables. */

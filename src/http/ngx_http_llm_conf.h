@@ -42,6 +42,10 @@ void *ngx_http_llm_create_main_conf(ngx_conf_t *cf);
 void *ngx_http_llm_create_loc_conf(ngx_conf_t *cf);
 char *ngx_http_llm_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child);
 
+/* llm_admin: the names of its server; blocks in its location inherit it. */
+ngx_int_t ngx_http_llm_admin_merge(ngx_conf_t *cf,
+    ngx_http_llm_loc_conf_t *prev, ngx_http_llm_loc_conf_t *conf);
+
 /* Postconfiguration: finds every name, links the objects, makes the zone. */
 ngx_int_t ngx_http_llm_link(ngx_conf_t *cf);
 

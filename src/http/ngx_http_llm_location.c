@@ -12,6 +12,8 @@
 #include "ngx_http_llm_conf.h"
 
 
+static char *ngx_http_llm_pass_conflict(ngx_http_core_loc_conf_t *clcf,
+    ngx_http_llm_loc_conf_t *llcf);
 static ngx_int_t ngx_http_llm_pass_variable(ngx_conf_t *cf,
     ngx_http_llm_loc_conf_t *llcf, ngx_str_t *value);
 static ngx_int_t ngx_http_llm_transcribe_field(ngx_conf_t *cf,
@@ -40,23 +42,10 @@ static ngx_http_llm_arg_t  ngx_http_llm_retry_args[] = {
 };
 
 
-/* llm_pass NAME ...; llm_pass $variable */
-
-char *
-ngx_http_llm_pass(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+static char *
+ngx_http_llm_pass_conflict(ngx_http_core_loc_conf_t *clcf,
+    ngx_http_llm_loc_conf_t *llcf)
 {
-    ngx_http_llm_loc_conf_t *llcf = conf;
-
-    ngx_str_t                 *value, *name;
-    ngx_uint_t                 i, n;
-    ngx_http_core_loc_conf_t  *clcf;
-
-    if (llcf->enabled) {
-        return "is duplicate";
-    }
-
-    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-
     if (clcf->handler == ngx_http_llm_health_handler) {
         return "is incompatible with \"llm_health\"";
     }
@@ -67,6 +56,38 @@ ngx_http_llm_pass(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     if (llcf->admin) {
         return "is incompatible with \"llm_admin\"";
+    }
+
+    if (clcf->handler == ngx_http_llm_metrics_handler) {
+        return "is incompatible with \"llm_metrics\"";
+    }
+
+    return NULL;
+}
+
+
+/* llm_pass NAME ...; llm_pass $variable */
+
+char *
+ngx_http_llm_pass(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_llm_loc_conf_t *llcf = conf;
+
+    char                      *rv;
+    ngx_str_t                 *value, *name;
+    ngx_uint_t                 i, n;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    if (llcf->enabled) {
+        return "is duplicate";
+    }
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    rv = ngx_http_llm_pass_conflict(clcf, llcf);
+
+    if (rv) {
+        return rv;
     }
 
     clcf->handler = ngx_http_llm_handler;

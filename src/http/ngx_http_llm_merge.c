@@ -77,7 +77,8 @@ ngx_http_llm_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     }
 
     if (ngx_http_llm_merge_check(cf, conf) != NGX_OK
-        || ngx_http_llm_app_merge(cf, prev, conf) != NGX_OK)
+        || ngx_http_llm_app_merge(cf, prev, conf) != NGX_OK
+        || ngx_http_llm_admin_merge(cf, prev, conf) != NGX_OK)
     {
         return NGX_CONF_ERROR;
     }

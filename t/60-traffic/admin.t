@@ -34,12 +34,21 @@ my $gw = Test::LLM::Gateway->new(vars => { UP => $up->port },
         variant  green  g  0%;
         experiment words;
     }
+    llm_split watched {
+        variant  blue   b  50%;
+        variant  green  r  50%;
+        rollback error_rate>5%  for=100ms window=2s min=5 action=log;
+        rollback error_rate>=5% for=1h    window=2s min=5 action=log;
+        rollback error_rate>5%  for=1h    window=2s min=5 action=log;
+        mirror   green 100%;
+    }
     server {
         listen 127.0.0.1:%%PORT%% reuseport;
         add_header X-Pid $pid always;
         llm_retry off;
         location /analyze/ { llm_pass analyze; }
         location /plain/ { llm_pass plain; }
+        location /watched/ { llm_pass watched; }
         location /three/ { llm_pass three; }
         location /admin/ { llm_admin; }
         location = /metrics { llm_metrics; }
@@ -144,7 +153,8 @@ is_deeply(doc('three')->{weights},
     { blue => 33.33, green => 33.33, red => 33.34 }, 'two decimals');
 
 my $list = $gw->get('/admin/splits')->json->{splits};
-is_deeply([ map { $_->{name} } @$list ], ['analyze', 'three', 'plain'],
+is_deeply([ map { $_->{name} } @$list ],
+    ['analyze', 'three', 'plain', 'watched'],
     'GET splits');
 is_deeply($list->[0]{weights}, { blue => 90, green => 10 }, '... weights');
 refused($gw->get('/admin/splits/none'), 404, 'not_found', qr/"none"/,
@@ -338,6 +348,32 @@ for my $round (1 .. 10) {
 is(doc()->{state}, 'rolled_back', 'abort wins over promote');
 
 
+# ---- what triggers and mirrors see ----------------------------------------------------------
+
+$up->on('/r/*' => reply(500, {}, '{"error":{"message":"no"}}'));
+
+my $seen = wait_for(sub {
+    chat($gw, 'x', path => '/watched/v1/chat/completions') for 1 .. 4;
+    my $doc = doc('watched');
+    return $doc->{triggers}[0]{state} eq 'firing' && $doc->{mirror}{copies}
+        ? $doc : undef;
+}, 20);
+
+ok($seen, 'a trigger fires');
+($t) = @{ $seen->{triggers} };
+is($t->{variant}, 'green', '... for the variant that fails');
+is($t->{value}, 100, '... at 100 %');
+cmp_ok($t->{n}, '>=', 5, '... of enough samples');
+is($t->{evidence}, 'true', '... at this moment');
+cmp_ok($t->{pending_s}, '>=', 0.1, '... held for a while');
+is($seen->{triggers}[1]{state}, 'pending', 'one with a longer hold is pending');
+is($seen->{state}, 'none', 'action=log changes nothing');
+is(variant($seen, 'green')->{error_rate}, 100, 'the error rate');
+cmp_ok($seen->{mirror}{copies}, '>', 0, 'copies of the mirror');
+is($seen->{mirror}{variant}, 'green', '... to whom');
+is($seen->{mirror}{share}, 100, '... how many percent');
+
+
 # ---- experiments, metrics -----------------------------------------------------------------
 
 is($gw->get('/admin/experiments')->json->{experiments}[0]{name}, 'words',
@@ -362,6 +398,10 @@ for my $line (
     'llm_split_requests_total{split="plain",variant="blue",outcome="forced"} 0',
     'llm_split_tokens_total{split="plain",variant="blue",type="input"} 1022',
     'llm_trigger_state{split="analyze",variant="green",trigger="error_rate>5%"} 0',
+    'llm_trigger_state{split="watched",variant="green",trigger="error_rate>5%"} 2',
+    'llm_trigger_state{split="watched",variant="green",trigger="error_rate>=5%"} 1',
+    'llm_trigger_state{split="watched",variant="green",trigger="error_rate>5% (2)"} 1',
+    'llm_trigger_value{split="watched",variant="green",trigger="error_rate>5%"} 100.00',
     'llm_mirror_copies_total{split="analyze",variant="green"} 0',
     'llm_feedback_votes{split="plain",variant="blue",score="up"} 0',
     'llm_feedback_total 0',

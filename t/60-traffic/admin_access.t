@@ -22,6 +22,11 @@ my $gw = Test::LLM::Gateway->new(env => { ADMIN_TOKEN => $token },
         listen unix:%%DIR%%/admin.sock;
         server_name gateway.example;
         location /admin/ { llm_admin; }
+        location /some/  {
+            llm_admin;
+            limit_except GET { allow unix:; deny all; }
+            if ($http_x_if) { set $x 1; }
+        }
         location /env/   { llm_admin token=env:ADMIN_TOKEN; }
         location /file/  { llm_admin token=file:%%DIR%%/admin.token; }
     }
@@ -177,6 +182,16 @@ is($gw->http(GET => '/env/', { Host => 'rebound.example',
     'with a token the name does not matter');
 
 
+# blocks in the location
+is($gw->get('/some/splits')->status, 200, 'limit_except: GET');
+is($gw->http(PUT => '/some/providers/p', { @json }, $off)->status, 403,
+    '... not PUT');
+is($gw->http(PUT => '/some/providers/p', { @json }, $off,
+    sock => IO::Socket::UNIX->new(Peer => $gw->dir . '/admin.sock'))->status,
+    200, '... but from the unix socket');
+is($gw->http(GET => '/some/splits', { 'X-If' => 1 })->status, 200, 'if');
+
+
 # ---- the table of calls -------------------------------------------------------
 
 refused($gw->get('/admin/nothing'), 404, qr{no call "nothing"}, 'no call');
@@ -238,6 +253,8 @@ wrong('location /a/ { llm_admin; llm_pass p; }', qr/incompatible with "llm_admin
 wrong('location /a/ { llm_pass p; llm_admin; }', qr/incompatible with "llm_pass"/);
 wrong('location /a/ { llm_metrics; llm_metrics; }', qr/is duplicate/);
 wrong('location /a/ { llm_pass p; llm_metrics; }', qr/incompatible/);
+wrong('location /a/ { llm_metrics; llm_pass p; }', qr/incompatible with "llm_metrics"/);
+wrong('location /a/ { llm_health; llm_admin; }', qr/incompatible/);
 wrong('location /a/ { llm_admin token=plain-secret-token; }', qr/token of "llm_admin" must come from/);
 wrong('location /a/ { llm_admin secret=env:ADMIN_TOKEN; }', qr/token=file:PATH/);
 wrong('location /a/ { llm_admin token=env:NO_SUCH_TOKEN; }', qr/is missing/);

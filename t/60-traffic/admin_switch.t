@@ -177,6 +177,9 @@ is(item('providers', 'a')->{enabled}, JSON::PP::true, 'nothing was changed');
 
 sub audit { $gw->get('/admin/audit' . ($_[0] // ''))->json->{entries} }
 
+is((grep { $_->{key} } @{ audit() })[-1]{key}, 'two/org/gamma',
+    'a key by pool and name');
+
 my $before = audit()->[-1]{seq};
 put('providers/a', { enabled => JSON::PP::false, reason => "a \"test\"\n" },
     'X-Llm-Actor' => 'ann@example.org');
