@@ -384,7 +384,7 @@ ngx_http_llm_split_index(const ngx_http_llm_split_node_t *sn, uint64_t name)
 
 /* ngx_http_llm_audit.c */
 
-#define NGX_HTTP_LLM_AUDIT_FIELDS  1024     /* bytes of a split's fields */
+#define NGX_HTTP_LLM_AUDIT_FIELDS  1400     /* bytes of a split's fields */
 
 /* As ngx_http_llm_audit(); then, without the lock: writes what a burst of
  * changes would push out. */

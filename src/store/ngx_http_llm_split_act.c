@@ -203,9 +203,10 @@ ngx_http_llm_split_audit_locked(ngx_http_llm_store_t *store,
     ngx_str_t   fields;
     ngx_uint_t  weights;
 
-    /* with many variants there may be no room for their weights */
+    /* with many variants there may be no room for their weights: those from
+     * before go first */
 
-    weights = 1;
+    weights = 2;
 
     do {
         llm_buf_init(&out, mem, NGX_HTTP_LLM_AUDIT_FIELDS);
@@ -215,11 +216,12 @@ ngx_http_llm_split_audit_locked(ngx_http_llm_store_t *store,
 
         if (before) {
             llm_buf_str(&out, LLM_STR(",\"before\":"));
-            ngx_http_llm_split_put_doc(&out, split, before, weights);
+            ngx_http_llm_split_put_doc(&out, split, before, weights == 2);
         }
 
         llm_buf_str(&out, LLM_STR(",\"after\":"));
-        ngx_http_llm_split_put_doc(&out, split, &split->node->doc, weights);
+        ngx_http_llm_split_put_doc(&out, split, &split->node->doc,
+                                   weights != 0);
 
     } while (out.full && weights--);
 

@@ -22,7 +22,7 @@ sub gateway {
 sub conf {
     my (%o) = @_;
     my $split = $o{split} // 'variant blue a 90%; variant green b 10%; rollout green steps=20%,50%,100%; rollback error_rate>5%;';
-    my $zone = $o{zone} // '8m';
+    my $zone = $o{zone} // '10m';
     return <<"EOC";
     llm_zone t:$zone;
     llm_state $dir/$n;
@@ -279,6 +279,21 @@ is(scalar @$entries, 256, 'the zone keeps the newest 256');
 ok(wait_for(sub { 302 == (() = slurp('audit.jsonl') =~ /\n/g) }, 5), '... the file all of them') or diag scalar(() = slurp('audit.jsonl') =~ /\n/g);
 chain(slurp('audit.jsonl'), '... in a chain');
 is((grep { length > 2048 } split /\n/, slurp('audit.jsonl')), 0, '... none is longer than it may be');
+
+
+# an entry stays JSON, however much there is to say
+for ([ 40, undef, 1 ], [ 120, undef, undef ], [ 4, 1, 1 ]) {
+    my ($length, $had, $has) = @$_;
+    my @names = map { sprintf 'v%02d%s', $_, 'x' x $length } 1 .. 16;
+    gateway(split => "variant $names[0] a 85%; " . join ' ', map { "variant $_ b 1%;" } @names[1 .. 15]);
+    verb('abort', { variant => $names[1], reason => 'y' x 100 });
+    ok(wait_for(sub { slurp('audit.jsonl') =~ /\n/ }, 5), 'sixteen variants');
+    my $e = from_json(slurp('audit.jsonl'));
+    is($e->{before}{weights} ? 1 : undef, $had, '... their weights before') or diag slurp('audit.jsonl');
+    is($e->{after}{weights} ? 1 : undef, $has, '... and after, if there is room');
+    is($e->{reason}{text}, 'y' x 100, '... the reason is there');
+    check($gw);
+}
 
 
 # ---- objects of a provider -------------------------------------------------------------
