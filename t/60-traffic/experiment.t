@@ -274,6 +274,17 @@ ok(wait_for(sub { grep { $_->{request_id} eq $streamed } samples($gw, 'samples/s
 ($s) = grep { $_->{request_id} eq $streamed } samples($gw, 'samples/s.jsonl');
 ok(length $s->{answer} > 60000 && length $s->{answer} <= 65536 && $s->{answer_cut}, '... cut at 64 KiB, and said so');
 
+$up->on("/$_/*" => [ [ barrier => 'gone' ], @{ ok_chat('too late') } ]) for qw(a b);
+my $big = chat_body('s', user => 'y' x 300_000);
+$c = $gw->request(POST => '/v1/chat/completions', { 'X-User-Id' => 'user-1' }, $big);
+Test::LLM::Client::run(5, $c, sub { $up->waiting('gone') });
+$c->abort;
+ok(wait_for(sub { grep { ($_->{class} // '') eq 'client_gone' } samples($gw, 'samples/s.jsonl') }, 5), 'a client that left is written');
+$up->release('gone');
+($s) = grep { ($_->{class} // '') eq 'client_gone' } samples($gw, 'samples/s.jsonl');
+is($s->{request}, substr($big, 0, 262144), '... with the start of a large body');
+ok($s->{request_cut}, '... which is said to be cut');
+
 vote($gw, $id, 'down', comment => 'wrong dose');
 ok(wait_for(sub { grep { defined $_->{comment} } samples($gw, 'samples/s.jsonl') }, 5), 'a comment is written');
 ($s) = grep { defined $_->{comment} } samples($gw, 'samples/s.jsonl');
