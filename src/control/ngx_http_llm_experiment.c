@@ -6,9 +6,9 @@
  * a request apart.
  */
 
-#include <math.h>
-
 #include "ngx_http_llm_experiment.h"
+
+#include <math.h>
 
 
 /* A report while it is made. */
