@@ -483,13 +483,15 @@ ngx_http_llm_read_answer(ngx_http_llm_ctx_t *ctx, llm_str_t body,
 {
     llm_answer_t          answer;
     ngx_http_llm_send_t  *send;
+    const llm_dialect_t  *dialect;
 
     send = ctx->send;
+    dialect = send->target->provider->dialect;
 
     ngx_memzero(&answer, sizeof(llm_answer_t));
-    answer.brief = !ctx->analyze && !ngx_http_llm_wants_content(ctx);
+    answer.brief = !ctx->analyze && !ngx_http_llm_wants_json(ctx);
 
-    send->target->provider->dialect->answer(ctx->endpoint, body, mem, &answer);
+    dialect->answer(ctx->endpoint, body, mem, &answer);
 
     send->outcome.class = answer.class;
     send->refusal.message = answer.message;
@@ -502,7 +504,15 @@ ngx_http_llm_read_answer(ngx_http_llm_ctx_t *ctx, llm_str_t body,
     if (ctx->analyze) {
         send->outcome.class = ngx_http_llm_analyze_answer(ctx, &answer);
 
-    } else if (!answer.brief) {
+        return;
+    }
+
+    if (answer.brief && ngx_http_llm_may_be_empty(ctx, &answer.usage)) {
+        answer.brief = 0;
+        dialect->answer(ctx->endpoint, body, mem, &answer);
+    }
+
+    if (!answer.brief) {
         ngx_http_llm_check_content(ctx, &answer);
     }
 }

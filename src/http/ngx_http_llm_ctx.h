@@ -252,11 +252,13 @@ ngx_uint_t ngx_http_llm_is_barred(ngx_http_llm_ctx_t *ctx);
 ngx_int_t ngx_http_llm_leave(ngx_http_llm_ctx_t *ctx);
 
 /* place.c: one outcome for the variant that a request was assigned to; end is
- * harmless without begin.  Where wants_content says so, check_content looks at
- * the text of a collected chat answer. */
+ * harmless without begin.  check_content looks at the text of a collected chat
+ * answer, where the client wants JSON or there may be none. */
 void ngx_http_llm_place_begin(ngx_http_llm_ctx_t *ctx);
 void ngx_http_llm_place_end(ngx_http_llm_ctx_t *ctx, llm_class_t class);
-ngx_uint_t ngx_http_llm_wants_content(ngx_http_llm_ctx_t *ctx);
+ngx_uint_t ngx_http_llm_wants_json(ngx_http_llm_ctx_t *ctx);
+ngx_uint_t ngx_http_llm_may_be_empty(ngx_http_llm_ctx_t *ctx,
+    llm_usage_t *usage);
 void ngx_http_llm_check_content(ngx_http_llm_ctx_t *ctx, llm_answer_t *answer);
 
 /* object.c.  find: NGX_OK when the request speaks of an object whose maker is

@@ -7,8 +7,9 @@
 #include "ngx_http_llm_ctx.h"
 
 
-#define NGX_HTTP_LLM_JSON  16384        /* longer contents are checked in memory
-                                           of the request */
+#define NGX_HTTP_LLM_JSON     16384    /* longer contents are checked in memory
+                                          of the request */
+#define NGX_HTTP_LLM_NO_TEXT  3        /* tokens of an answer without text */
 
 
 typedef enum {
@@ -143,9 +144,32 @@ ngx_http_llm_measure(ngx_http_llm_ctx_t *ctx, llm_outcome_row_t *row)
 
 
 ngx_uint_t
-ngx_http_llm_wants_content(ngx_http_llm_ctx_t *ctx)
+ngx_http_llm_wants_json(ngx_http_llm_ctx_t *ctx)
 {
-    return (ctx->split || ctx->shadow) && ctx->endpoint == LLM_EP_CHAT;
+    return (ctx->split || ctx->shadow) && ctx->endpoint == LLM_EP_CHAT
+           && (ctx->facts.need & (LLM_CAN_JSON_OBJECT|LLM_CAN_JSON_SCHEMA));
+}
+
+
+/* Looking for the text takes a second look at the body: only where the tokens
+ * do not tell that there is some. */
+
+ngx_uint_t
+ngx_http_llm_may_be_empty(ngx_http_llm_ctx_t *ctx, llm_usage_t *usage)
+{
+    uint64_t  text;
+
+    if (ctx->split == NULL || ctx->endpoint != LLM_EP_CHAT) {
+        return 0;
+    }
+
+    text = usage->output;
+
+    if (text != LLM_UNKNOWN && usage->reasoning != LLM_UNKNOWN) {
+        text -= ngx_min(text, usage->reasoning);
+    }
+
+    return text == LLM_UNKNOWN || text <= NGX_HTTP_LLM_NO_TEXT;
 }
 
 
