@@ -369,6 +369,31 @@ is(variant('one')->{n}, 0, '... and no outcome');
 $up->release('hang');
 
 
+# ---- a worker that still drains ------------------------------------------------------------
+
+$up->reset;
+$up->on('/one/v1/*' => ok_chat('of one'));
+$up->on('/two/v1/*' => [ [ barrier => 'drain' ], @{ reply(503, {}, '{"error":{"message":"down"}}') } ], ok_chat('of two'));
+my $drain = sub {
+    return 'llm_zone t:10m; ' . $provider->('one', '') . $provider->('two', '')
+        . "llm_split s { variant blue one $_[0]; variant green two $_[1]; }
+           server { listen 127.0.0.1:%%PORT%%; llm_retry 2 backoff=1ms..5ms; location /v1/ { llm_pass s; } location /admin/ { llm_admin; } }";
+};
+$gw = Test::LLM::Gateway->new(conf => $drain->('0%', '100%'))->start;
+@c = start_all($gw, [ POST => '/v1/chat/completions', {}, chat_body('m') ]);
+run_all(5, @c, sub { $up->waiting('drain') == 1 });
+%old = map { $_ => 1 } $gw->workers;
+$gw->write_conf($drain->('1%', '99%'));
+$gw->signal('HUP');
+ok(wait_for(sub { doc() && weights() eq 'blue=1 green=99' }, 10), 'a changed block, while a request is under way');
+verb('abort', { variant => 'green' });
+$up->release('drain');
+run_all(5, @c);
+is($c[0]->status, 200, 'its next attempt');
+is($c[0]->header('x-llm-variant'), 'blue', '... in the old worker, does not go where an abort forbids it');
+ok(wait_for(sub { !kill 0, keys %old }, 5), '... and the worker ends');
+
+
 # ---- room ---------------------------------------------------------------------------
 
 my ($code, $text, $log) = Test::LLM::Gateway->new(conf => conf(zone => '256k'),
