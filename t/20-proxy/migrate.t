@@ -92,4 +92,46 @@ ok((grep { $_->{id} eq 'groq-first' } @{ $r->json->{data} }), '/v1/models lists 
 $r = $gw->get('/health/llm');
 ok($r->json && $r->json->{providers}, 'health');
 
+
+# the phases in which the old way leaves, as the comments of the file say
+$gw->stop;
+
+sub phase {
+    my ($name, $status, $provider) = @_;
+    my $gw = $start->();
+    my $r = $gw->post('/analyze', $request);
+    is($r->status, $status, "$name: status") or diag $r->wire;
+    is($r->header('x-llm-provider'), $provider, "$name: who answers");
+    $gw->stop;
+}
+
+$groq->on('/*' => ok_chat($fits));
+$router->on('/*' => ok_chat($fits));
+
+$conf =~ s{(    variant   blue .*?)100%(;.*\n)(    variant   green .*?)0%(;.*\n)}{${3}100%$4${1}0%$2};
+$conf =~ s{^    $_ +green .*# phase 1: remove\n}{}m for 'rollout', 'fallback';
+$conf =~ s{(    target  llama-70b)(;\s+# phase 1: )(on=\S+);}{$1 $3$2};
+phase('fallback only', 200, 'openrouter');
+$router->on('/*' => reply(500, {}, '{}'));
+phase('fallback only, OpenRouter fails', 200, 'groq');
+
+(my $later = $conf) =~ s{# (enabled until=)\S+;}{${1}2999-12-31;};
+($conf, my $now) = ($later, $conf);
+phase('off from some day on', 200, 'groq');
+
+$conf = $now;
+$conf =~ s{# (enabled off;)}{$1};
+phase('disabled, OpenRouter fails', 502, 'openrouter');
+
+my $before = $groq->count;
+$conf =~ s/^llm_$_ \{.*?\n\}\n//ms for 'key_pool groq', 'provider groq', 'model llama-70b', 'route groq-first';
+$conf =~ s/^llm_model whisper-turbo .*\n//m;
+$conf =~ s/^    target  llama-70b .*\n//mg;
+$conf =~ s/^    variant   blue .*\n//m;
+$conf =~ s/llm_pass whisper-turbo /llm_pass /;
+unlike($conf =~ s/#.*//gr, qr/groq|blue/, 'removed: nothing of it is left');
+$router->on('/*' => ok_chat($fits));
+phase('removed', 200, 'openrouter');
+is($groq->count, $before, 'removed: nobody asks groq');
+
 finish();
