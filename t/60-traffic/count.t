@@ -26,6 +26,7 @@ my $gw = Test::LLM::Gateway->new(vars => { UP => $up->port, DEAD => $dead }, env
     llm_split full   { variant blue blue 0%; variant green busy 100%; }
     llm_split slow   { variant blue blue 0%; variant green lazy 100%; }
     llm_split stuck  { variant blue blue 0%; variant green lazy 100%; }
+    llm_split last   { variant blue blue 0%; variant green lazy 100%; }
     llm_split queued { variant blue blue 0%; variant green one 100%; }
     llm_prompt p { user "{text}"; answer json schema=file:s.json; set model m; }
     server {
@@ -39,6 +40,7 @@ my $gw = Test::LLM::Gateway->new(vars => { UP => $up->port, DEAD => $dead }, env
         location /slow/   { llm_pass slow; llm_retry 2 backoff=1ms..5ms; }
         location /late/   { llm_pass slow; llm_retry 1 deadline=400ms; }
         location /stuck/  { llm_pass stuck; llm_retry 2 backoff=1ms..5ms; }
+        location /last/   { llm_pass last; }
         location /queued/ { llm_pass queued; }
         location = /analyze { llm_analyze p; llm_pass s; }
         location /admin/  { llm_admin; }
@@ -209,6 +211,20 @@ is(logged('stuck1'), 'stuck1|blue|green|ok', '... with both names');
 is(changed('stuck', 'green'), 'uncounted=6', '... and they count nowhere');
 is(changed('stuck', 'blue'), '', '... at all');
 is(ask('stuck')->header('x-llm-variant'), 'blue', 'nobody else goes there');
+
+for my $status (500, 400) {
+    my $barrier = "last$status";
+    $up->on('/green/*' => [ [ barrier => $barrier ], @{ reply($status, {}, '{"error":{"message":"no","type":"invalid_request_error"}}') } ]);
+    @c = start_all($gw, [ POST => '/last/v1/chat/completions', {}, chat_body('m') ]);
+    run_all(10, @c, sub { $up->waiting($barrier) == 1 });
+    abort('last');
+    $up->release($barrier);
+    run_all(10, @c);
+    is($c[0]->status, $status == 500 ? 200 : 400, $status == 500 ? 'without retries: the baseline instead of an error'
+        : '... not instead of a refusal of the request itself');
+    $gw->http(PUT => '/admin/splits/last', { 'Content-Type' => 'application/json' },
+        to_json({ version => $gw->get('/admin/splits/last')->json->{version}, weights => { blue => 0, green => 100 }, force => $true }));
+}
 
 $up->on('/green/*' => [ [ barrier => 'first' ], @{ ok_chat('fine') } ]);
 @c = start_all($gw, [ POST => '/queued/v1/chat/completions', {}, chat_body('m') ]);
