@@ -15,6 +15,8 @@
  * respond.c             everything the module answers by itself
  * settle.c, meter.c     what a send and a request leave behind
  * feedback.c, sample.c  what people think of an answer; answers for review
+ * mirror.c, copy.c      what was served is sent to another variant as well
+ * heard.c               the text of a stream, for both
  */
 
 #ifndef _NGX_HTTP_LLM_CTX_H_INCLUDED_
@@ -35,7 +37,6 @@
 
 typedef struct ngx_http_llm_ctx_s     ngx_http_llm_ctx_t;
 typedef struct ngx_http_llm_shadow_s  ngx_http_llm_shadow_t;
-typedef struct ngx_http_llm_sample_s  ngx_http_llm_sample_t;
 
 
 /* What the request is waiting for. */
@@ -122,6 +123,13 @@ typedef struct {
 } ngx_http_llm_send_t;
 
 
+/* The text of an answer that streams, as far as there is room. */
+typedef struct {
+    llm_buf_t                    text;
+    ngx_uint_t                   send;          /* the attempt that it is of */
+} ngx_http_llm_heard_t;
+
+
 struct ngx_http_llm_ctx_s {
     ngx_http_request_t          *request;
     ngx_http_llm_main_conf_t    *lmcf;
@@ -146,7 +154,7 @@ struct ngx_http_llm_ctx_s {
     ngx_http_upstream_t         *app_upstream;  /* the proxy module's */
     ngx_http_llm_shadow_t       *shadow;        /* a copy for the mirror, which
                                                    has no client; NULL */
-    ngx_http_llm_sample_t       *sample;        /* NULL: not for review */
+    ngx_http_llm_heard_t        *heard;       /* NULL: nobody keeps a copy */
     ngx_http_llm_object_t       *object;        /* it speaks of; else NULL */
     ngx_str_t                    raw_audio;   /* file extension of a raw body */
     ngx_str_t                    system;        /* rendered prompts, escaped */
@@ -209,6 +217,9 @@ struct ngx_http_llm_ctx_s {
     unsigned                     deadline_hit:1;
     unsigned                     client_retry:1;    /* its SDK repeats itself */
     unsigned                     mapped:1;      /* the body is in a file */
+    unsigned                     sampled:1;     /* for review */
+    unsigned                     mirrored:1;    /* a copy is due, if another
+                                                   variant serves it */
     unsigned                     own_answer:1;  /* the body is JSON of ours */
     unsigned                     forced:1;      /* the variant, by hand */
     unsigned                     rescued:1;     /* another variant took over */
@@ -272,8 +283,18 @@ void ngx_http_llm_object_learn(ngx_http_llm_ctx_t *ctx);
 void ngx_http_llm_object_learn_event(ngx_http_llm_ctx_t *ctx, llm_str_t data);
 uint64_t ngx_http_llm_target_hash(ngx_http_llm_target_t *t);
 
-/* mirror.c: after every settlement: copies a request that was served by another
- * variant, or compares the copy that this one is. */
+/* heard.c: hear keeps the text of an answer that streams, up to 64 KiB, in
+ * ctx->heard; an event with content; what was heard of the last attempt: NGX_OK
+ * (whole), NGX_AGAIN (its beginning), NGX_DECLINED (nothing). */
+ngx_int_t ngx_http_llm_hear(ngx_http_llm_ctx_t *ctx);
+void ngx_http_llm_hear_event(ngx_http_llm_ctx_t *ctx,
+    const llm_sse_event_t *ev);
+ngx_int_t ngx_http_llm_heard(ngx_http_llm_ctx_t *ctx, llm_str_t *text);
+
+/* mirror.c: choose sets ctx->mirrored by chance, once per request that has its
+ * place in a split.  After every settlement: copies a request that was served
+ * by another variant, or compares the copy that this one is. */
+void ngx_http_llm_mirror_choose(ngx_http_llm_ctx_t *ctx);
 void ngx_http_llm_mirror(ngx_http_llm_ctx_t *ctx, llm_class_t class);
 
 /* request.c, which reads a request in this order: create_ctx, find_endpoint,

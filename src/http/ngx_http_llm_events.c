@@ -6,7 +6,7 @@
  * read has cut is copied.
  */
 
-#include "ngx_http_llm_sample.h"
+#include "ngx_http_llm_ctx.h"
 
 
 #define NGX_HTTP_LLM_PENDING   1024        /* first size of a cut event's buf */
@@ -315,8 +315,8 @@ ngx_http_llm_event_passes(ngx_http_llm_ctx_t *ctx, llm_str_t raw)
     case LLM_EVENT_CONTENT:
         e->commit = 1;
 
-        if (ctx->sample) {
-            ngx_http_llm_sample_event(ctx, &ev);
+        if (ctx->heard) {
+            ngx_http_llm_hear_event(ctx, &ev);
         }
 
         return NGX_OK;

@@ -13,7 +13,7 @@
 #define NGX_HTTP_LLM_COMPARED  65536    /* longer contents are not compared */
 
 
-static ngx_uint_t ngx_http_llm_is_mirrored(ngx_http_llm_ctx_t *ctx,
+static ngx_uint_t ngx_http_llm_is_due(ngx_http_llm_ctx_t *ctx,
     llm_class_t class);
 static ngx_uint_t ngx_http_llm_may_repeat(ngx_http_llm_ctx_t *ctx);
 static ngx_int_t ngx_http_llm_mirror_begin(ngx_http_llm_ctx_t *ctx,
@@ -25,6 +25,8 @@ static void ngx_http_llm_result(ngx_http_llm_ctx_t *ctx, llm_class_t class,
     ngx_pool_t *pool, ngx_http_llm_result_t *result);
 static void ngx_http_llm_result_text(ngx_http_llm_ctx_t *ctx,
     ngx_pool_t *pool, ngx_http_llm_result_t *result);
+static void ngx_http_llm_result_keep(ngx_pool_t *pool, llm_str_t text,
+    ngx_http_llm_result_t *result);
 static void ngx_http_llm_compare(ngx_http_llm_shadow_t *shadow,
     ngx_http_llm_result_t *copy, ngx_pool_t *pool);
 static void ngx_http_llm_tally(uint64_t *n, uint64_t add);
@@ -41,7 +43,7 @@ ngx_http_llm_mirror(ngx_http_llm_ctx_t *ctx, llm_class_t class)
         return;
     }
 
-    if (!ngx_http_llm_is_mirrored(ctx, class)) {
+    if (!ctx->mirrored || !ngx_http_llm_is_due(ctx, class)) {
         return;
     }
 
@@ -53,31 +55,43 @@ ngx_http_llm_mirror(ngx_http_llm_ctx_t *ctx, llm_class_t class)
 }
 
 
-static ngx_uint_t
-ngx_http_llm_is_mirrored(ngx_http_llm_ctx_t *ctx, llm_class_t class)
+void
+ngx_http_llm_mirror_choose(ngx_http_llm_ctx_t *ctx)
 {
-    ngx_uint_t                   variant;
-    ngx_http_llm_mirror_conf_t  *conf;
-
-    if (ctx->split == NULL || ctx->split->mirror == NULL || ctx->sends == 0
-        || class == LLM_CLASS_CLIENT_GONE || llm_class_is_caller_fault(class)
-        || ngx_exiting || ngx_terminate)
-    {
-        return 0;
-    }
-
-    conf = ctx->split->mirror;
-    variant = conf->variant - ctx->split->variants;
-
-    if (ctx->variant == variant
-        || ngx_http_llm_split_is_barred(&ctx->split->store,
-                                        (uint32_t) variant)
+    if (ctx->split == NULL || ctx->split->mirror == NULL
+        || (uint32_t) ngx_random() % LLM_SPLIT_BUCKETS
+           >= ctx->split->mirror->share
         || !ngx_http_llm_may_repeat(ctx))
     {
+        return;
+    }
+
+    ctx->mirrored = 1;
+
+    if (ctx->facts.stream) {
+        (void) ngx_http_llm_hear(ctx);
+    }
+}
+
+
+/* It was served, by another variant than the mirror's. */
+
+static ngx_uint_t
+ngx_http_llm_is_due(ngx_http_llm_ctx_t *ctx, llm_class_t class)
+{
+    ngx_uint_t  variant;
+
+    if (ctx->sends == 0 || class == LLM_CLASS_CLIENT_GONE
+        || llm_class_is_caller_fault(class) || ngx_exiting || ngx_terminate)
+    {
         return 0;
     }
 
-    return (uint32_t) ngx_random() % LLM_SPLIT_BUCKETS < conf->share;
+    variant = ctx->split->mirror->variant - ctx->split->variants;
+
+    return ctx->variant != variant
+           && !ngx_http_llm_split_is_barred(&ctx->split->store,
+                                            (uint32_t) variant);
 }
 
 
@@ -217,6 +231,10 @@ ngx_http_llm_mirror_run(ngx_http_request_t *r)
     /* no client will ask for what a copy made */
     ctx->learned = 1;
 
+    if (ctx->facts.stream) {
+        (void) ngx_http_llm_hear(ctx);
+    }
+
     ngx_http_llm_attempt_start(ctx);
 }
 
@@ -317,6 +335,8 @@ static void
 ngx_http_llm_result(ngx_http_llm_ctx_t *ctx, llm_class_t class,
     ngx_pool_t *pool, ngx_http_llm_result_t *result)
 {
+    llm_str_t  text;
+
     ngx_memzero(result, sizeof(ngx_http_llm_result_t));
 
     result->time = ngx_current_msec - ctx->ready;
@@ -325,11 +345,23 @@ ngx_http_llm_result(ngx_http_llm_ctx_t *ctx, llm_class_t class,
     result->json_invalid = ctx->send->json_invalid;
     result->output = ctx->usage.output;
 
-    if (class == LLM_CLASS_OK && !ctx->committed && ctx->send->body) {
+    if (class != LLM_CLASS_OK) {
+        return;
+    }
+
+    if (ctx->committed) {
+
+        if (ngx_http_llm_heard(ctx, &text) == NGX_OK) {
+            ngx_http_llm_result_keep(pool, text, result);
+        }
+
+    } else if (ctx->send->body) {
         ngx_http_llm_result_text(ctx, pool, result);
     }
 }
 
+
+/* The content of a collected answer. */
 
 static void
 ngx_http_llm_result_text(ngx_http_llm_ctx_t *ctx, ngx_pool_t *pool,
@@ -347,15 +379,7 @@ ngx_http_llm_result_text(ngx_http_llm_ctx_t *ctx, ngx_pool_t *pool,
     body.len = b->last - b->pos;
 
     if (ctx->analyze) {
-        mem = ngx_pnalloc(pool, body.len);
-
-        if (mem) {
-            ngx_memcpy(mem, body.data, body.len);
-            result->text.data = mem;
-            result->text.len = body.len;
-            result->has_text = 1;
-        }
-
+        ngx_http_llm_result_keep(pool, body, result);
         return;
     }
 
@@ -381,6 +405,25 @@ ngx_http_llm_result_text(ngx_http_llm_ctx_t *ctx, ngx_pool_t *pool,
         result->text.len = text.pos - text.start;
         result->has_text = 1;
     }
+}
+
+
+static void
+ngx_http_llm_result_keep(ngx_pool_t *pool, llm_str_t text,
+    ngx_http_llm_result_t *result)
+{
+    u_char  *p;
+
+    p = ngx_pnalloc(pool, text.len + 1);
+    if (p == NULL) {
+        return;
+    }
+
+    ngx_memcpy(p, text.data, text.len);
+
+    result->text.data = p;
+    result->text.len = text.len;
+    result->has_text = 1;
 }
 
 

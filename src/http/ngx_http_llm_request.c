@@ -319,6 +319,7 @@ ngx_http_llm_body_handler(ngx_http_request_t *r)
     llm_request_need(&ctx->facts, &ctx->need);
 
     ngx_http_llm_sample_choose(ctx);
+    ngx_http_llm_mirror_choose(ctx);
     ngx_http_llm_release_body(ctx);
     ngx_http_llm_attempt_start(ctx);
 }

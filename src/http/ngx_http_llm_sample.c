@@ -9,7 +9,6 @@
 #include "ngx_http_llm_sample_file.h"
 
 
-#define NGX_HTTP_LLM_SAMPLE_TEXT    65536       /* of a stream */
 #define NGX_HTTP_LLM_SAMPLE_BODY    262144      /* of a request, of an answer */
 #define NGX_HTTP_LLM_SAMPLE_ROW     2048        /* beside texts and names */
 #define NGX_HTTP_LLM_SAMPLE_ESCAPE  6           /* bytes for one, at most */
@@ -62,42 +61,7 @@ ngx_http_llm_sample_choose(ngx_http_llm_ctx_t *ctx)
 
     /* without memory there is one sample less */
 
-    ctx->sample = ngx_pcalloc(ctx->request->pool,
-                              sizeof(ngx_http_llm_sample_t));
-}
-
-
-void
-ngx_http_llm_sample_event(ngx_http_llm_ctx_t *ctx, const llm_sse_event_t *ev)
-{
-    u_char                 *mem;
-    llm_str_t               raw;
-    ngx_http_llm_sample_t  *s;
-
-    s = ctx->sample;
-
-    if (s->text.start == NULL) {
-        mem = ngx_palloc(ctx->request->pool, NGX_HTTP_LLM_SAMPLE_TEXT);
-        if (mem == NULL) {
-            return;
-        }
-
-        llm_buf_init(&s->text, mem, NGX_HTTP_LLM_SAMPLE_TEXT);
-    }
-
-    if (s->send != ctx->sends) {
-
-        /* what an attempt held before it failed was never shown */
-
-        llm_buf_init(&s->text, s->text.start, NGX_HTTP_LLM_SAMPLE_TEXT);
-        s->send = ctx->sends;
-    }
-
-    raw = ctx->send->target->provider->dialect->text(ctx->endpoint, ev->data);
-
-    if (raw.len) {
-        (void) llm_json_unescape(raw, &s->text);
-    }
+    ctx->sampled = (ngx_http_llm_hear(ctx) == NGX_OK);
 }
 
 
@@ -298,10 +262,8 @@ static void
 ngx_http_llm_sample_answer(ngx_http_llm_ctx_t *ctx, llm_str_t *text,
     ngx_str_t *type, off_t *size)
 {
-    ngx_buf_t              *b;
-    ngx_http_llm_sample_t  *s;
+    ngx_buf_t  *b;
 
-    s = ctx->sample;
     b = ctx->send ? ctx->send->body : NULL;
 
     *text = LLM_NOSTR;
@@ -309,13 +271,8 @@ ngx_http_llm_sample_answer(ngx_http_llm_ctx_t *ctx, llm_str_t *text,
     ngx_str_null(type);
 
     if (ctx->committed) {
-        *size = -1;
-
-        if (s->send == ctx->sends && s->text.start) {
-            *text = llm_buf_view(&s->text);
-            *size = s->text.full ? -1 : (off_t) text->len;
-        }
-
+        *size = (ngx_http_llm_heard(ctx, text) == NGX_OK) ? (off_t) text->len
+                                                          : -1;
         return;
     }
 

@@ -9,27 +9,16 @@
 #include "ngx_http_llm_ctx.h"
 
 
-/* What is gathered of one request. */
-struct ngx_http_llm_sample_s {
-    llm_buf_t    text;                  /* of a stream */
-    ngx_uint_t   send;                  /* the attempt that it is of */
-};
-
-
 /* While the configuration is read, when the other members are set: makes the
  * path a full one and warns of what the file will hold. */
 char *ngx_http_llm_sample_init(ngx_conf_t *cf,
     ngx_http_llm_sample_conf_t *scf);
 
-/* Once per request that has its place in a split: sets ctx->sample by chance.
- */
+/* Once per request that has its place in a split: sets ctx->sampled by
+ * chance. */
 void ngx_http_llm_sample_choose(ngx_http_llm_ctx_t *ctx);
 
-/* With ctx->sample: an event with content of an answer that streams. */
-void ngx_http_llm_sample_event(ngx_http_llm_ctx_t *ctx,
-    const llm_sse_event_t *ev);
-
-/* With ctx->sample: the request was settled.  Writes its line; an error is
+/* With ctx->sampled: the request was settled.  Writes its line; an error is
  * logged once a minute and disturbs nobody. */
 void ngx_http_llm_sample_end(ngx_http_llm_ctx_t *ctx);
 

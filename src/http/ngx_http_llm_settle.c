@@ -5,6 +5,7 @@
  * whatever ended it.
  */
 
+#include "ngx_http_llm_mirror.h"
 #include "ngx_http_llm_sample.h"
 
 
@@ -213,7 +214,7 @@ ngx_http_llm_settle(ngx_http_llm_ctx_t *ctx, llm_class_t class)
         ngx_http_llm_settle_send(ctx, class);
     }
 
-    if (ctx->sample) {
+    if (ctx->sampled) {
         ngx_http_llm_sample_end(ctx);
     }
 
@@ -333,6 +334,9 @@ ngx_http_llm_log_send(ngx_http_llm_ctx_t *ctx, llm_class_t class,
 
     if (ctx->split) {
         variant = ctx->split->variants[ctx->variant].name;
+
+    } else if (ctx->shadow) {
+        variant = ctx->shadow->conf->variant->name;
     }
 
     p = key;
@@ -348,7 +352,8 @@ ngx_http_llm_log_send(ngx_http_llm_ctx_t *ctx, llm_class_t class,
     ngx_log_error(level, ctx->request->connection->log, 0,
                   "llm attempt %ui:%s%V provider=%V model=%V key=%*s class=%*s "
                   "status=%ui wait=%uLms time=%Mms id=%*s",
-                  ctx->sends, ctx->split ? " variant=" : "", &variant,
+                  ctx->sends, ctx->split ? " variant="
+                              : ctx->shadow ? " mirror=" : "", &variant,
                   &provider->name, &model, (size_t) (p - key), key,
                   name.len, name.data, send->frame.status.code,
                   wait == LLM_NEVER ? (uint64_t) 0 : wait,

@@ -123,6 +123,8 @@ ok(defined mirror()->{p50_ms}, '... and times');
 is(scalar(() = $gw->access('llm.log') =~ /^200\|blue\|1\|POST$/mg), 1, 'one line in the access log');
 is(scalar(() = $gw->access('llm.log') =~ /\|POST$/mg), 1, '... and none for the copy');
 
+like($gw->log, qr/llm attempt 1: mirror=green provider=green .*, request: "POST/, '... which the error log names');
+
 my $s = from_json($gw->get('/admin/splits/all')->body);
 my %n = map { $_->{name} => $_->{n} } @{ $s->{variants} };
 is("$n{blue} $n{green}", '1 0', 'a copy counts in no variant');
@@ -181,7 +183,8 @@ $up->on('/blue/*' => ok_stream([ 'Hello', ' you' ], usage => { prompt_tokens => 
 $up->on('/green/*' => ok_stream([ 'Bye', [ pause => 30 ], ' now' ], usage => { prompt_tokens => 3, completion_tokens => 4 }));
 $r = chat($gw, 'm', stream => $true);
 is(Test::LLM::Sse::text(Test::LLM::Sse::events($r)), 'Hello you', 'a stream is served');
-grown('... and mirrored', copies => 1, output_tokens => 4, served_output_tokens => 2);
+grown('... and mirrored', copies => 1, output_tokens => 4, served_output_tokens => 2,
+      answer_bytes => 7, served_answer_bytes => 9);
 is(from_json(($up->received('/green/*'))[0]{body})->{stream}, $true, '... as it is');
 
 $up->on('/green/*' => [ @{ ok_stream([ 'Bye' ], done => 0, finish => undef) }, [ 'fin' ] ]);
@@ -191,6 +194,15 @@ grown('a copy that is cut is an error', copies => 1, errors => 1);
 $up->on('/green/*' => event_script('{"error":{"message":"x","code":500}}'));
 chat($gw, 'm', stream => $true);
 grown('... and one that says so', copies => 1, errors => 1);
+
+$up->on('/blue/*' => ok_stream([ '{"a":1', ',"b":"x"}' ]));
+$up->on('/green/*' => ok_stream([ '{', '"b":', '"y","a":1.0}' ]));
+chat($gw, 'm', stream => $true);
+grown('members of streamed JSON', copies => 1, members => 2, members_equal => 1, answer_bytes => 17, served_answer_bytes => 15);
+
+$up->on('/blue/*' => ok_stream([ ('x' x 10_000) x 7 ]));
+chat($gw, 'm', stream => $true);
+grown('a long stream has no length', copies => 1);
 quiet('after streams');
 
 # ---- application routes ----------------------------------------------------------
