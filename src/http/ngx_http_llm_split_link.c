@@ -21,6 +21,8 @@ static ngx_int_t ngx_http_llm_split_link_variant(ngx_conf_t *cf,
     ngx_http_llm_split_block_t *sb, ngx_uint_t i, llm_msec_t *timeout);
 static ngx_int_t ngx_http_llm_split_windows(ngx_conf_t *cf,
     ngx_http_llm_split_block_t *sb);
+static void ngx_http_llm_split_blind(ngx_conf_t *cf,
+    ngx_http_llm_split_block_t *sb);
 static void ngx_http_llm_split_warn(ngx_conf_t *cf,
     ngx_http_llm_split_block_t *sb);
 
@@ -67,6 +69,7 @@ ngx_http_llm_split_link(ngx_conf_t *cf, ngx_http_llm_main_conf_t *lmcf,
     llm_trigger_pace(store->trigger, (uint32_t) store->trigger_n, timeout,
                      &store->pace);
 
+    ngx_http_llm_split_blind(cf, sb);
     ngx_http_llm_split_warn(cf, sb);
 
     slot = ngx_array_push(&lmcf->store.splits);
@@ -155,6 +158,38 @@ ngx_http_llm_split_windows(ngx_conf_t *cf, ngx_http_llm_split_block_t *sb)
     }
 
     return NGX_OK;
+}
+
+
+/* Nobody looks into the answers of applications. */
+
+static void
+ngx_http_llm_split_blind(ngx_conf_t *cf, ngx_http_llm_split_block_t *sb)
+{
+    ngx_uint_t           i;
+    llm_trigger_conf_t  *conf;
+
+    for (i = 0; i < sb->split->store.n; i++) {
+        if (sb->split->variants[i].route) {
+            return;
+        }
+    }
+
+    conf = sb->split->store.trigger;
+
+    for (i = 0; i < sb->split->store.trigger_n; i++) {
+
+        if (conf[i].kind == LLM_TRIGGER_JSON_INVALID
+            || conf[i].kind == LLM_TRIGGER_TTFT_P95
+            || conf[i].kind == LLM_TRIGGER_COST)
+        {
+            ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                          "\"rollback %V\" can never fire in llm_split \"%V\": "
+                          "it is not measured of applications in %s:%ui",
+                          &sb->trigger[i].name, &sb->split->name,
+                          sb->trigger[i].file, sb->trigger[i].line);
+        }
+    }
 }
 
 

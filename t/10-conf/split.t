@@ -162,6 +162,10 @@ bad('another word', qr/invalid parameter "step=5%", expected one of: steps=, bak
 odd('rollout without a trigger', qr/\[warn\] "rollout" without "rollback" in llm_split "s": nothing can stop it in \S+:\d+/, 'rollout green;');
 odd('a bake too short for a trigger', qr/\[warn\] bake=1m of llm_split "s" is too short for "rollback error_rate>5%", which can never fire within one step: it needs 6m in \S+:\d+/,
     "rollout green bake=1m; $GUARD");
+accepted('what is not measured of applications', qr/\[warn\] "rollback json_invalid>2%" can never fire in llm_split "s": it is not measured of applications in \S+:\d+/,
+    split_of('variant a http://127.0.0.1:1 100%; variant b http://127.0.0.1:2 0%; rollback json_invalid>2%;'));
+accepted('what is measured of one variant', undef,
+    split_of('variant a http://127.0.0.1:1 100%; variant b q 0%; rollback json_invalid>2%;'));
 good('a bake just long enough', "rollout green bake=6m; $GUARD");
 good('a short bake for a short trigger', 'rollout green bake=900ms; rollback error_rate>5% for=300ms window=600ms;');
 
