@@ -280,10 +280,19 @@ llm_ring_outcome(llm_ring_t ring, const llm_outcome_row_t *o)
 
 
 void
+llm_window_answer(llm_window_t *w, llm_msec_t started)
+{
+    llm_ring_count(llm_ring_short(w), started, LLM_COUNT_ENDED);
+    llm_ring_count(llm_ring_long(w), started, LLM_COUNT_ENDED);
+}
+
+
+void
 llm_window_end(llm_window_t *w, const llm_outcome_row_t *o)
 {
-    llm_ring_count(llm_ring_short(w), o->started, LLM_COUNT_ENDED);
-    llm_ring_count(llm_ring_long(w), o->started, LLM_COUNT_ENDED);
+    if (!o->answered) {
+        llm_window_answer(w, o->started);
+    }
 
     llm_ring_outcome(llm_ring_short(w), o);
     llm_ring_outcome(llm_ring_long(w), o);

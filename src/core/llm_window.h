@@ -76,6 +76,7 @@ typedef struct {
     unsigned    error:1;
     unsigned    refused:1;              /* the provider's own 4xx */
     unsigned    stream:1;
+    unsigned    answered:1;             /* llm_window_answer() was called */
     unsigned    timed:1;                /* its times say something (a whole
                                            answer was given) */
     unsigned    json_checked:1;
@@ -94,6 +95,10 @@ void llm_window_claim(llm_window_t *w, llm_msec_t now);
 /* A request starts; it ends.  Without a lock. */
 void llm_window_start(llm_window_t *w, llm_msec_t now);
 void llm_window_end(llm_window_t *w, const llm_outcome_row_t *o);
+
+/* The answer to a request that started then has begun, and may take as long as
+ * it likes: it is not overdue any more.  Its end comes as well. */
+void llm_window_answer(llm_window_t *w, llm_msec_t started);
 
 /* Nothing is running any more that started before: a worker died, and nobody
  * knows which of these were its. */

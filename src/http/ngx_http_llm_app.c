@@ -172,6 +172,9 @@ ngx_http_llm_app_answer(ngx_http_llm_ctx_t *ctx)
         ngx_http_llm_app_end(ctx, LLM_CLASS_OK);
     }
 
+    /* events may be sent for hours; proxy_read_timeout sees who stalls */
+    ngx_http_llm_split_answered(&ctx->lmcf->store, &ctx->place);
+
     if (r->headers_out.status < NGX_HTTP_BAD_REQUEST) {
         ngx_http_llm_feedback_open(ctx);
     }

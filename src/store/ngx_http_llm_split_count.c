@@ -90,6 +90,20 @@ ngx_http_llm_split_begin(ngx_http_llm_store_t *store,
 
 
 void
+ngx_http_llm_split_answered(ngx_http_llm_store_t *store,
+    ngx_http_llm_place_t *place)
+{
+    if (place->started == 0 || !place->counted || place->answered) {
+        return;
+    }
+
+    llm_window_answer(&place->split->node->variant[place->variant]->window,
+                      place->started);
+    place->answered = 1;
+}
+
+
+void
 ngx_http_llm_split_end(ngx_http_llm_store_t *store,
     ngx_http_llm_place_t *place, llm_outcome_row_t *row, uint64_t unit)
 {
@@ -101,6 +115,7 @@ ngx_http_llm_split_end(ngx_http_llm_store_t *store,
 
     row->started = place->started;
     row->ended = ngx_http_llm_store_now(store);
+    row->answered = place->answered;
     place->started = 0;
 
     if (!place->counted) {

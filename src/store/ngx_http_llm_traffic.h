@@ -54,6 +54,7 @@ typedef struct {
     uint32_t                    bucket;
     llm_msec_t                  started;        /* store_now(); 0: not begun */
     unsigned                    counted:1;      /* not forced, not ineligible */
+    unsigned                    answered:1;     /* not overdue any more */
 } ngx_http_llm_place_t;
 
 
@@ -71,9 +72,12 @@ ngx_uint_t ngx_http_llm_split_is_barred(ngx_http_llm_store_split_t *split,
 uint32_t ngx_http_llm_split_base(ngx_http_llm_store_split_t *split);
 
 /* A request begins in its variant, and ends there: once each; end without begin
- * does nothing.  place->counted: the outcome is evidence.  `unit`
+ * does nothing.  answered: between them, once, for an answer that has begun
+ * and may last.  place->counted: the outcome is evidence.  `unit`
  * is a 64-bit hash of the sticky key, 0 where there was none. */
 void ngx_http_llm_split_begin(ngx_http_llm_store_t *store,
+    ngx_http_llm_place_t *place);
+void ngx_http_llm_split_answered(ngx_http_llm_store_t *store,
     ngx_http_llm_place_t *place);
 void ngx_http_llm_split_end(ngx_http_llm_store_t *store,
     ngx_http_llm_place_t *place, llm_outcome_row_t *row, uint64_t unit);

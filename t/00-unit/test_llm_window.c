@@ -304,6 +304,34 @@ test_overdue(void)
 
 
 static void
+test_answer(void)
+{
+    llm_outcome_row_t  o;
+
+    fresh(LLM_WINDOW_SLOT);
+
+    start(T0);
+    start(T0);
+    llm_window_answer(&w, T0);
+    is_int(llm_window_overdue(&w, T0 + 20000, 1000, 0), 1,
+           "an answer that has begun is not overdue");
+    is_int(sum(LLM_COUNT_N, T0 + 1, 60000, 0), 0, "nor an outcome");
+
+    memset(&o, 0, sizeof(o));
+    o.started = T0;
+    o.ended = T0 + 5;
+    o.counted = 1;
+    o.error = 1;
+    o.answered = 1;
+    llm_window_end(&w, &o);
+
+    is_int(llm_window_overdue(&w, T0 + 20000, 1000, 0), 1,
+           "its end takes no other's place");
+    is_int(sum(LLM_COUNT_ERRORS, T0 + 5, 60000, 0), 1, "and counts");
+}
+
+
+static void
 test_forgive(void)
 {
     fresh(LLM_WINDOW_SLOT);
@@ -343,6 +371,7 @@ main(void)
     test_recycled();
     test_clock();
     test_overdue();
+    test_answer();
     test_forgive();
     test_length();
 
