@@ -644,7 +644,7 @@ ngx_http_llm_metrics_feedback(ngx_http_llm_page_t *page,
     }
 
     ngx_http_llm_page_family(page, "llm_feedback_total", "counter",
-                             "Votes that came in, repeated ones as well.");
+                             "Votes taken, repeated ones as well.");
     ngx_http_llm_page_sample(page, "");
     ngx_http_llm_page_uint(page, t->votes);
 
