@@ -93,7 +93,11 @@ typedef enum {
                                            canary's weight */
     LLM_VERB_PROMOTE,                   /* one step; soaking: completed */
     LLM_VERB_PROMOTE_FULL,              /* to the last step, soaking */
-    LLM_VERB_ABORT,                     /* weight 0, barred; never refused */
+    LLM_VERB_ABORT,                     /* weight 0, barred; if it took over
+                                           already, the first variant of the
+                                           file that is not barred becomes the
+                                           baseline again.  Refused only when
+                                           nobody else is left */
     LLM_VERB_SWAP,                      /* weights and baseline role; not while
                                            a rollout runs */
     LLM_VERB_ROLLBACK,                  /* a trigger; as ABORT */

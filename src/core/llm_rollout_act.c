@@ -331,7 +331,29 @@ llm_rollout_suspects(const llm_rollout_conf_t *conf,
         return (uint32_t) 1 << conf->canary;
     }
 
-    return (((uint32_t) 1 << doc->n) - 1) & ~((uint32_t) 1 << doc->base);
+    /* it took over: back to the baseline of the file */
+
+    if (doc->base != 0) {
+        return (uint32_t) 1 << doc->base;
+    }
+
+    return (((uint32_t) 1 << doc->n) - 1) & ~(uint32_t) 1;
+}
+
+
+/* Who becomes the baseline when it is aborted itself; n: nobody is left. */
+static uint32_t
+llm_rollout_heir(const llm_split_doc_t *doc)
+{
+    uint32_t  i;
+
+    for (i = 0; i < doc->n; i++) {
+        if (i != doc->base && !llm_rollout_is_barred(doc, i)) {
+            break;
+        }
+    }
+
+    return i;
 }
 
 
@@ -353,6 +375,16 @@ llm_act_abort(const llm_rollout_conf_t *conf, llm_split_doc_t *doc,
 
     if ((doc->barred & out) == out) {
         return LLM_ACT_SAME;
+    }
+
+    if (out >> doc->base & 1) {
+        i = llm_rollout_heir(doc);
+
+        if (i == doc->n) {
+            return LLM_ACT_BARRED;
+        }
+
+        doc->base = i;
     }
 
     doc->barred |= out;

@@ -469,6 +469,16 @@ test_abort(void)
     is_int(doc.why, LLM_WHY_TRIGGER, "is why");
     is_int(act(LLM_VERB_START, doc.rested), LLM_ACT_DONE, "after the rest");
 
+    /* who took over already: back to the first of the file, in one command */
+
+    reach(LLM_ROLLOUT_COMPLETED);
+    is_int(act(LLM_VERB_ABORT, NOW + 6), LLM_ACT_DONE, "after the completion");
+    is_int(doc.base, 0, "the old baseline is it again");
+    is_int(doc.weight[0], 10000, "with everything");
+    is_int(doc.barred, 2, "the canary is barred");
+    ok(is_consistent(), "consistent");
+    is_int(act(LLM_VERB_ABORT, NOW + 7), LLM_ACT_SAME, "once is enough");
+
     /* with no rollout at all, file weights alone */
 
     init(three, 3);
