@@ -103,7 +103,7 @@ sub through {
         is(verb('s', 'start', force => JSON::PP::true()), 'done', 'started');
         $do->();
         my $doc = doc_of('s');
-        like("$doc->{state} $doc->{reason}", qr/^(?:progressing|soaking|completed|paused restart)\b/, 'it goes on, or was down for longer than a bake') or diag to_json($doc);
+        like(join(" ", $doc->{state}, $doc->{rollout}{why} || ""), qr/^(?:progressing|soaking|completed|paused restart)\b/, 'it goes on, or was down for longer than a bake') or diag to_json($doc);
 
         is(verb('s', 'pause'), 'done', 'paused') if state_of('s') ne 'completed';
         my $before = doc_of('s');
