@@ -372,7 +372,7 @@ ngx_http_llm_admin_find(ngx_http_llm_admin_t *a)
 
     r = a->request;
 
-    ngx_str_null(&path);
+    ngx_str_set(&path, "");
 
     if (r->uri.len > a->conf->prefix.len) {
         path.data = r->uri.data + a->conf->prefix.len;
@@ -424,8 +424,8 @@ ngx_http_llm_admin_match(ngx_http_llm_admin_call_t *call, ngx_str_t *path,
 
     if (len == 0 || call->path.data[len - 1] != '/') {
 
-        if (path->len != len || ngx_strncmp(path->data, call->path.data, len)
-                                != 0)
+        if (path->len != len
+            || (len && ngx_strncmp(path->data, call->path.data, len) != 0))
         {
             return NGX_DECLINED;
         }
@@ -437,9 +437,10 @@ ngx_http_llm_admin_match(ngx_http_llm_admin_call_t *call, ngx_str_t *path,
 
     if (path->len <= len + call->verb.len
         || ngx_strncmp(path->data, call->path.data, len) != 0
-        || ngx_strncmp(path->data + path->len - call->verb.len,
-                       call->verb.data, call->verb.len)
-           != 0)
+        || (call->verb.len
+            && ngx_strncmp(path->data + path->len - call->verb.len,
+                           call->verb.data, call->verb.len)
+               != 0))
     {
         return NGX_DECLINED;
     }
