@@ -240,3 +240,67 @@ llm_rollout_wake(const llm_rollout_conf_t *conf, llm_split_doc_t *doc,
 
     return 1;
 }
+
+
+void
+llm_rollout_shift(llm_split_doc_t *doc, int64_t ms)
+{
+    doc->since += (uint64_t) ms;
+    doc->weighed += (uint64_t) ms;
+    doc->updated += (uint64_t) ms;
+
+    if (doc->until) {
+        doc->until += (uint64_t) ms;
+    }
+
+    if (doc->rested) {
+        doc->rested += (uint64_t) ms;
+    }
+}
+
+
+int
+llm_rollout_heal(llm_split_doc_t *doc, uint8_t *owner, llm_msec_t now)
+{
+    int       torn;
+    uint32_t  i, left;
+
+    torn = 0;
+    left = LLM_SPLIT_BUCKETS;
+
+    for (i = 0; i < doc->n; i++) {
+        if (i == doc->base) {
+            continue;
+        }
+
+        if (doc->weight[i] > left
+            || (doc->weight[i] && llm_rollout_is_barred(doc, i)))
+        {
+            doc->weight[i] = 0;
+            torn = 1;
+        }
+
+        left -= doc->weight[i];
+    }
+
+    torn |= (doc->weight[doc->base] != left);
+    doc->weight[doc->base] = left;
+
+    torn |= (llm_split_reweigh(owner, doc->weight, doc->n, doc->base) != 0);
+
+    if (llm_rollout_is_running(doc) && llm_rollout_is_barred(doc, doc->canary))
+    {
+        doc->state = LLM_ROLLOUT_ROLLED_BACK;
+        doc->why = LLM_WHY_MANUAL;
+        doc->since = now;
+        doc->until = 0;
+        torn = 1;
+    }
+
+    if (torn) {
+        doc->weighed = now;
+        llm_rollout_changed(doc, now);
+    }
+
+    return torn;
+}

@@ -181,6 +181,14 @@ llm_rollout_move_t llm_rollout_tick(const llm_rollout_conf_t *conf,
 int llm_rollout_wake(const llm_rollout_conf_t *conf, llm_split_doc_t *doc,
     llm_msec_t last_seen, llm_msec_t now);
 
+/* The clock was set: what was `now` is `now` + ms.  Stages last as long as they
+ * were to. */
+void llm_rollout_shift(llm_split_doc_t *doc, int64_t ms);
+
+/* Who changed the document may have died in the middle of it: buckets and
+ * weights agree again, and what is barred gets nothing.  1: they did not. */
+int llm_rollout_heal(llm_split_doc_t *doc, uint8_t *owner, llm_msec_t now);
+
 /* Whether requests may reach this variant at all. */
 static inline int
 llm_rollout_is_barred(const llm_split_doc_t *doc, uint32_t variant)

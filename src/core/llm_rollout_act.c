@@ -331,13 +331,13 @@ llm_rollout_suspects(const llm_rollout_conf_t *conf,
         return (uint32_t) 1 << conf->canary;
     }
 
-    /* it took over: back to the baseline of the file */
+    /* it took over, alone: back to the baseline of the file */
 
-    if (doc->base != 0) {
+    if (doc->base != 0 && doc->weight[doc->base] == LLM_SPLIT_BUCKETS) {
         return (uint32_t) 1 << doc->base;
     }
 
-    return (((uint32_t) 1 << doc->n) - 1) & ~(uint32_t) 1;
+    return (((uint32_t) 1 << doc->n) - 1) & ~((uint32_t) 1 << doc->base);
 }
 
 

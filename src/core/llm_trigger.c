@@ -197,7 +197,9 @@ llm_trigger_freeze(const llm_pace_t *pace, llm_trigger_state_t *s,
         return;
     }
 
-    if (now - s->frozen_at > llm_pace_scale(pace, LLM_TRIGGER_FREEZE)) {
+    if (now > s->frozen_at
+        && now - s->frozen_at > llm_pace_scale(pace, LLM_TRIGGER_FREEZE))
+    {
         llm_trigger_disarm(s, now);
     }
 }
@@ -249,6 +251,18 @@ llm_trigger_tick(const llm_trigger_conf_t *conf, const llm_pace_t *pace,
     }
 
     return 0;
+}
+
+
+void
+llm_trigger_shift(llm_trigger_state_t *s, int64_t ms)
+{
+    s->pending_at += (uint64_t) ms;
+    s->frozen_at += (uint64_t) ms;
+
+    if (s->clear_at) {
+        s->clear_at += (uint64_t) ms;
+    }
 }
 
 

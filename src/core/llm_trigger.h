@@ -128,6 +128,9 @@ typedef struct {
 int llm_trigger_tick(const llm_trigger_conf_t *conf, const llm_pace_t *pace,
     const llm_measure_t *m, llm_msec_t now, llm_trigger_state_t *s);
 
+/* The clock was set: what was `now` is `now` + ms. */
+void llm_trigger_shift(llm_trigger_state_t *s, int64_t ms);
+
 /* The condition in words: "error_rate>5%". */
 void llm_trigger_put(llm_buf_t *out, const llm_trigger_conf_t *conf);
 

@@ -300,6 +300,25 @@ llm_window_end(llm_window_t *w, const llm_outcome_row_t *o)
 
 
 static void
+llm_ring_forget(llm_ring_t ring)
+{
+    size_t  i;
+
+    for (i = 0; i < ring.n; i++) {
+        __atomic_store_n(&ring.slot[i].period, 0, __ATOMIC_RELEASE);
+    }
+}
+
+
+void
+llm_window_forget(llm_window_t *w)
+{
+    llm_ring_forget(llm_ring_short(w));
+    llm_ring_forget(llm_ring_long(w));
+}
+
+
+static void
 llm_ring_forgive(llm_ring_t ring)
 {
     size_t       i;

@@ -100,6 +100,9 @@ void llm_window_end(llm_window_t *w, const llm_outcome_row_t *o);
  * it likes: it is not overdue any more.  Its end comes as well. */
 void llm_window_answer(llm_window_t *w, llm_msec_t started);
 
+/* Nothing is known any more, with the lock held. */
+void llm_window_forget(llm_window_t *w);
+
 /* Nothing is running any more that started before: a worker died, and nobody
  * knows which of these were its. */
 void llm_window_forgive(llm_window_t *w);

@@ -33,11 +33,14 @@ ngx_http_llm_lead(ngx_http_llm_store_t *store)
 
     ngx_http_llm_store_lock(store);
 
+    /* clocks of workers differ by what they are busy with: the sign of life
+     * may be newer than "now" */
+
     if (lead->pid == 0
         || lead->pid == ngx_pid
         || lead->generation < store->generation
         || (gone && lead->pid == pid)
-        || now - lead->at > NGX_HTTP_LLM_LEAD_LOST)
+        || (int64_t) (now - lead->at) > NGX_HTTP_LLM_LEAD_LOST)
     {
         lead->pid = ngx_pid;
         lead->generation = store->generation;

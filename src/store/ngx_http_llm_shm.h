@@ -345,8 +345,13 @@ void ngx_http_llm_split_follow_locked(ngx_http_llm_store_t *store,
     ngx_http_llm_split_node_t *sn, const llm_split_doc_t *old,
     const uint8_t *owner, const uint8_t place[256]);
 
-/* A worker is gone, nobody knows which of the running requests were its. */
-void ngx_http_llm_split_forgive_locked(ngx_http_llm_root_t *root);
+/* A worker is gone: nobody knows which of the running requests were its, nor
+ * what it was about to change. */
+void ngx_http_llm_split_forgive_locked(ngx_http_llm_root_t *root,
+    llm_msec_t now);
+
+/* The clock was set by that much. */
+void ngx_http_llm_splits_shift_locked(ngx_http_llm_root_t *root, int64_t ms);
 
 
 /* ngx_http_llm_split_act.c */

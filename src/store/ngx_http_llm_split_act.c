@@ -131,6 +131,14 @@ ngx_http_llm_split_changed_locked(ngx_http_llm_store_t *store,
     root = store->root;
     root->changes++;
 
+    /* who has no weight is not guarded, were it for less than a tick */
+
+    for (i = 0; i < sn->n; i++) {
+        if (sn->doc.weight[i] == 0) {
+            sn->watch.guarded &= ~((uint32_t) 1 << i);
+        }
+    }
+
     if (before
         && ngx_memcmp(before->weight, sn->doc.weight, sizeof(before->weight))
            == 0)

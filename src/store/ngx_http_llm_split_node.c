@@ -404,10 +404,51 @@ ngx_http_llm_split_start(ngx_http_llm_store_t *store,
 }
 
 
+/* Nobody knows any more when what the windows hold was: it is forgotten. */
+
 void
-ngx_http_llm_split_forgive_locked(ngx_http_llm_root_t *root)
+ngx_http_llm_splits_shift_locked(ngx_http_llm_root_t *root, int64_t ms)
+{
+    uint32_t                     v;
+    ngx_uint_t                   i;
+    ngx_queue_t                 *q;
+    ngx_http_llm_split_node_t   *sn;
+    ngx_http_llm_split_watch_t  *watch;
+
+    root->lead.at += (uint64_t) ms;
+
+    for (q = ngx_queue_head(&root->splits);
+         q != ngx_queue_sentinel(&root->splits);
+         q = ngx_queue_next(q))
+    {
+        sn = ngx_queue_data(q, ngx_http_llm_split_node_t, node.queue);
+        watch = &sn->watch;
+
+        llm_rollout_shift(&sn->doc, ms);
+
+        sn->frozen_at += sn->frozen_at ? (uint64_t) ms : 0;
+        watch->since += watch->since ? (uint64_t) ms : 0;
+
+        for (v = 0; v < sn->n; v++) {
+            watch->reset[v] += (uint64_t) ms;
+            llm_window_forget(&sn->variant[v]->window);
+
+            for (i = 0; i < LLM_SPLIT_TRIGGERS; i++) {
+                llm_trigger_shift(&sn->trigger[i][v], ms);
+            }
+        }
+    }
+
+    root->changes++;
+}
+
+
+void
+ngx_http_llm_split_forgive_locked(ngx_http_llm_root_t *root,
+    llm_msec_t now)
 {
     ngx_queue_t                  *q, *variants;
+    ngx_http_llm_split_node_t    *sn;
     ngx_http_llm_variant_node_t  *vn;
 
     variants = &root->cells[NGX_HTTP_LLM_CELL_VARIANT];
@@ -419,5 +460,16 @@ ngx_http_llm_split_forgive_locked(ngx_http_llm_root_t *root)
         vn = ngx_queue_data(q, ngx_http_llm_variant_node_t, node.queue);
 
         llm_window_forgive(&vn->window);
+    }
+
+    for (q = ngx_queue_head(&root->splits);
+         q != ngx_queue_sentinel(&root->splits);
+         q = ngx_queue_next(q))
+    {
+        sn = ngx_queue_data(q, ngx_http_llm_split_node_t, node.queue);
+
+        if (llm_rollout_heal(&sn->doc, sn->owner, now)) {
+            root->changes++;
+        }
     }
 }

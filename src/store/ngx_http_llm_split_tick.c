@@ -329,7 +329,7 @@ ngx_http_llm_tick_rollout_locked(ngx_http_llm_tick_t *t)
             continue;
         }
 
-        clear = t->now - state->clear_at;
+        clear = t->now > state->clear_at ? t->now - state->clear_at : 0;
         in.clear = clear < in.clear ? clear : in.clear;
     }
 

@@ -289,7 +289,7 @@ ngx_http_llm_state_get_doc(ngx_http_llm_state_doc_t *sd,
     doc->state = ngx_http_llm_state_small(from, "state",
                                           LLM_ROLLOUT_ROLLED_BACK);
     doc->why = ngx_http_llm_state_small(from, "why", LLM_WHY_RESTART);
-    doc->step = ngx_http_llm_state_small(from, "step", LLM_ROLLOUT_STEPS - 1);
+    doc->step = ngx_http_llm_state_small(from, "step", LLM_ROLLOUT_STEPS);
     doc->was = ngx_http_llm_state_small(from, "was", LLM_ROLLOUT_ROLLED_BACK);
     doc->since = ngx_http_llm_state_get(from, "since");
     doc->weighed = ngx_http_llm_state_get(from, "weighed");
@@ -299,8 +299,16 @@ ngx_http_llm_state_get_doc(ngx_http_llm_state_doc_t *sd,
     doc->base = ngx_http_llm_state_get_variant(sd, variants, from, "base");
     doc->canary = ngx_http_llm_state_get_variant(sd, variants, from, "canary");
 
-    return (doc->version == 0 || doc->base == LLM_ROLLOUT_NOBODY) ? NGX_ERROR
-                                                                  : NGX_OK;
+    if (doc->version == 0 || doc->base == LLM_ROLLOUT_NOBODY) {
+        return NGX_ERROR;
+    }
+
+    /* there is no rollout of nobody */
+
+    return (doc->canary == LLM_ROLLOUT_NOBODY
+            && (doc->state == LLM_ROLLOUT_PROGRESSING
+                || doc->state == LLM_ROLLOUT_PAUSED
+                || doc->state == LLM_ROLLOUT_SOAKING)) ? NGX_ERROR : NGX_OK;
 }
 
 

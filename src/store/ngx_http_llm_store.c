@@ -161,7 +161,8 @@ ngx_http_llm_store_exit_process(ngx_http_llm_store_t *store)
     ngx_http_llm_store_lock(store);
 
     if (store->places) {
-        ngx_http_llm_split_forgive_locked(root);
+        ngx_http_llm_split_forgive_locked(root,
+                                          ngx_http_llm_store_now(store));
     }
 
     if (store->row == NGX_HTTP_LLM_ROWS) {
@@ -200,7 +201,8 @@ ngx_http_llm_store_reap(ngx_http_llm_store_t *store)
 
         if (root->row[i].pid == pid) {
             ngx_http_llm_inflight_forget_locked(root, i);
-            ngx_http_llm_split_forgive_locked(root);
+            ngx_http_llm_split_forgive_locked(root,
+                                          ngx_http_llm_store_now(store));
             root->row[i].pid = 0;
         }
 
@@ -296,8 +298,8 @@ ngx_http_llm_store_tick(ngx_event_t *ev)
 }
 
 
-/* A corrected or woken clock moves the times of day of quotas; a slewed one
- * does not matter. */
+/* A corrected or woken clock moves the times of day of quotas, but no rollout;
+ * a slewed one does not matter. */
 
 static void
 ngx_http_llm_store_tie_clock(ngx_http_llm_store_t *store)
@@ -307,17 +309,22 @@ ngx_http_llm_store_tie_clock(ngx_http_llm_store_t *store)
 
     root = store->root;
 
+    ngx_http_llm_store_lock(store);
+
+    /* one worker corrects it, for all */
+
     drift = (int64_t) (ngx_http_llm_store_wall()
                        - ngx_http_llm_store_now(store));
 
     if (drift <= NGX_HTTP_LLM_STORE_DRIFT && -drift <= NGX_HTTP_LLM_STORE_DRIFT)
     {
+        ngx_http_llm_store_unlock(store);
         return;
     }
 
-    ngx_http_llm_store_lock(store);
-    root->offset = (int64_t) ngx_http_llm_store_wall()
-                   - (int64_t) ngx_current_msec;
+    root->offset += drift;
+    ngx_http_llm_splits_shift_locked(root, drift);
+
     ngx_http_llm_store_unlock(store);
 
     ngx_log_error(NGX_LOG_NOTICE, store->log, 0,

@@ -479,6 +479,14 @@ test_abort(void)
     ok(is_consistent(), "consistent");
     is_int(act(LLM_VERB_ABORT, NOW + 7), LLM_ACT_SAME, "once is enough");
 
+    /* who took over has somebody new on trial: that one is meant */
+
+    (void) act_on(&conf, LLM_VERB_SWAP, 1, 1, NOW + 8);
+    (void) set(1000, 9000, 0, 0, NOW + 8);
+    is_int(act(LLM_VERB_ABORT, NOW + 9), LLM_ACT_DONE, "swapped, then a trial");
+    is_int(doc.base, 1, "the new baseline stays");
+    is_int(doc.weight[1], 10000, "with everything");
+
     /* with no rollout at all, file weights alone */
 
     init(three, 3);

@@ -193,6 +193,11 @@ $gw->start;
 is(weights(), 'blue=90 green=10', 'what makes no sense is ignored');
 like($gw->log, qr/llm_split "s": what the state file says about it is ignored/, '... with a warning');
 
+verb('abort');
+$gw->quit;
+$gw->start;
+is(weights() . ' ' . doc()->{state}, 'blue=100 green=0 rolled_back', 'an abort without a rollout stays, too');
+
 
 # ---- a rollout over a restart -------------------------------------------------------
 
@@ -209,6 +214,12 @@ $gw->start;
 is(doc()->{state}, 'paused', 'one of an hour pauses it');
 is(doc()->{rollout}{why}, 'restart', '... and says why');
 is(weights(), 'blue=80 green=20', '... at its step');
+$gw->quit;
+spew('state.json', slurp('state.json') =~ s/,"canary":"green"//r);
+$gw->start;
+is(weights(), 'blue=90 green=10', 'a rollout of nobody makes no sense');
+like($gw->log, qr/llm_split "s": what the state file says about it is ignored/, '... and is ignored');
+is(admin(POST => 'splits/s/promote')->status, 409, '... and cannot be promoted');
 
 gateway(split => 'variant blue a 100%; variant green b 0%; rollout green steps=20%,50%,100% start=now; rollback error_rate>5%;');
 is(doc()->{state}, 'progressing', 'start=now starts');
