@@ -65,15 +65,16 @@ llm_hist_count(const uint32_t *bucket)
 uint64_t
 llm_hist_quantile(const uint32_t *bucket, uint32_t permille)
 {
-    return llm_hist_quantile_with(bucket, 0, permille);
+    return llm_hist_quantile_with(bucket, 0, 0, permille);
 }
 
 
 uint64_t
-llm_hist_quantile_with(const uint32_t *bucket, uint64_t more, uint32_t permille)
+llm_hist_quantile_with(const uint32_t *bucket, uint64_t more, uint64_t least,
+    uint32_t permille)
 {
-    uint32_t  i;
-    uint64_t  n, rank;
+    uint32_t  i, running;
+    uint64_t  n, rank, value;
 
     n = llm_hist_count(bucket) + more;
 
@@ -83,6 +84,7 @@ llm_hist_quantile_with(const uint32_t *bucket, uint64_t more, uint32_t permille)
 
     rank = (n * permille + 999) / 1000;
     rank = rank ? rank : 1;
+    running = llm_hist_bucket(least);
 
     for (i = 0; i < LLM_HIST_BUCKETS; i++) {
         if (rank <= bucket[i]) {
@@ -90,6 +92,17 @@ llm_hist_quantile_with(const uint32_t *bucket, uint64_t more, uint32_t permille)
         }
 
         rank -= bucket[i];
+
+        if (i != running) {
+            continue;
+        }
+
+        if (rank <= more) {
+            value = llm_hist_value(i);
+            return value > least ? value : least;
+        }
+
+        rank -= more;
     }
 
     return llm_hist_value(LLM_HIST_BUCKETS - 1);

@@ -26,10 +26,11 @@ uint64_t llm_hist_count(const uint32_t *bucket);
 /* The value that `permille` of the samples do not exceed; 0 without samples. */
 uint64_t llm_hist_quantile(const uint32_t *bucket, uint32_t permille);
 
-/* The same with `more` samples beyond every bucket (still running, and slow):
- * they count as the last bucket's value. */
+/* The same with `more` samples of which is only known that they are at least
+ * `least` (still running, for so long): where one of them is the answer, that
+ * is what it says. */
 uint64_t llm_hist_quantile_with(const uint32_t *bucket, uint64_t more,
-    uint32_t permille);
+    uint64_t least, uint32_t permille);
 
 #pragma GCC visibility pop
 

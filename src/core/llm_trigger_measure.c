@@ -378,7 +378,9 @@ llm_measure_p95(const llm_measuring_t *x, llm_measure_t *m)
                 continue;
             }
 
-            value = llm_hist_quantile_with(v->time[k], more, LLM_MEASURE_P95);
+            value = llm_hist_quantile_with(v->time[k], more,
+                                           x->conf->threshold + 1,
+                                           LLM_MEASURE_P95);
 
             if (m->result == LLM_MEASURE_INSUFFICIENT || value > m->value) {
                 m->value = value;
@@ -426,11 +428,12 @@ llm_measure_compare(const llm_measuring_t *x, const llm_sums_t *base,
     size_t             k;
     uint64_t           n, more, late, own, theirs;
     llm_time_t         usual;
-    llm_msec_t         p95, slow;
+    llm_msec_t         age, p95, slow;
     const llm_sums_t  *v;
 
     v = &x->arms->scratch[0];
     usual = llm_measure_usual(v, base);
+    age = 0;
     late = 0;
     m->n = 0;
 
@@ -439,7 +442,8 @@ llm_measure_compare(const llm_measuring_t *x, const llm_sums_t *base,
     if (p95 != LLM_NEVER) {
         slow = llm_pace_scale(x->pace, LLM_MEASURE_SLOW);
         slow = slow > x->conf->threshold ? slow : x->conf->threshold;
-        late = llm_window_overdue(x->arms->variant, x->arms->now, p95 + slow,
+        age = p95 + slow + 1;
+        late = llm_window_overdue(x->arms->variant, x->arms->now, age,
                                   x->since);
     }
 
@@ -463,7 +467,7 @@ llm_measure_compare(const llm_measuring_t *x, const llm_sums_t *base,
             continue;
         }
 
-        own = llm_hist_quantile_with(v->time[k], more, LLM_MEASURE_P95);
+        own = llm_hist_quantile_with(v->time[k], more, age, LLM_MEASURE_P95);
         theirs = llm_hist_quantile(base->time[k], LLM_MEASURE_P95);
         own = own > theirs ? own - theirs : 0;
 

@@ -136,13 +136,13 @@ test_error(void)
 static void
 test_quantile(void)
 {
-    uint64_t  last;
     uint32_t  bucket[LLM_HIST_BUCKETS] = { 0 };
 
-    last = llm_hist_value(LLM_HIST_BUCKETS - 1);
-
     is_int(llm_hist_quantile(bucket, 950), 0, "no samples");
-    is_int(llm_hist_quantile_with(bucket, 3, 950), last, "all still run");
+    is_int(llm_hist_quantile_with(bucket, 3, 700, 950), 700,
+           "all still run: so long at least");
+    is_int(llm_hist_quantile_with(bucket, 3, 1u << 30, 950), 1u << 30,
+           "longer than the last bucket");
 
     bucket[10] = 94;
     bucket[20] = 6;
@@ -153,8 +153,15 @@ test_quantile(void)
     is_int(llm_hist_quantile(bucket, 1000), 20, "p100 is the last");
 
     bucket[20] = 0;
-    is_int(llm_hist_quantile_with(bucket, 4, 950), 10, "four of 98 run: p95");
-    is_int(llm_hist_quantile_with(bucket, 6, 950), last, "six of 100 run");
+    is_int(llm_hist_quantile_with(bucket, 4, 15, 950), 10, "four of 98 run");
+    is_int(llm_hist_quantile_with(bucket, 6, 15, 950), 15, "six of 100 run");
+
+    bucket[20] = 3;
+    is_int(llm_hist_quantile_with(bucket, 3, 15, 970), 15, "they run for less");
+    is_int(llm_hist_quantile_with(bucket, 3, 15, 980), 20, "than others took");
+    is_int(llm_hist_quantile_with(bucket, 3, 25, 970), 20, "for longer");
+    is_int(llm_hist_quantile_with(bucket, 3, 25, 980), 25, "than others took");
+    bucket[20] = 0;
 
     bucket[10] = UINT32_MAX;
     bucket[30] = UINT32_MAX;
