@@ -74,12 +74,9 @@ ngx_http_llm_app_url(ngx_http_llm_ctx_t *ctx, ngx_str_t *s)
  * HTTP/3: the name that nginx goes by. */
 
 void
-ngx_http_llm_app_host(ngx_http_llm_ctx_t *ctx, ngx_str_t *s)
+ngx_http_llm_app_host(ngx_http_request_t *r, ngx_str_t *s)
 {
-    ngx_http_request_t        *r;
     ngx_http_core_srv_conf_t  *cscf;
-
-    r = ctx->request;
 
     if (r->headers_in.host) {
         *s = r->headers_in.host->value;
@@ -95,18 +92,17 @@ ngx_http_llm_app_host(ngx_http_llm_ctx_t *ctx, ngx_str_t *s)
 
 
 /* Only to WebSocket: with "h2c" a client would get past everything that nginx
- * checks of a request. */
+ * checks of a request.  Nobody upgrades a subrequest. */
 
 void
-ngx_http_llm_app_upgrade(ngx_http_llm_ctx_t *ctx, ngx_str_t *s)
+ngx_http_llm_app_upgrade(ngx_http_request_t *r, ngx_str_t *s)
 {
-    ngx_table_elt_t     *upgrade;
-    ngx_http_request_t  *r;
+    ngx_table_elt_t  *upgrade;
 
-    r = ctx->request;
     upgrade = r->headers_in.upgrade;
 
-    if (r->method == NGX_HTTP_GET && r->http_version == NGX_HTTP_VERSION_11
+    if (r == r->main
+        && r->method == NGX_HTTP_GET && r->http_version == NGX_HTTP_VERSION_11
         && upgrade && upgrade->value.len == 9
         && ngx_strncasecmp(upgrade->value.data, (u_char *) "websocket", 9) == 0
         && ngx_http_llm_app_says_upgrade(r))
@@ -146,12 +142,12 @@ ngx_http_llm_app_says_upgrade(ngx_http_request_t *r)
 
 
 void
-ngx_http_llm_app_connection(ngx_http_llm_ctx_t *ctx, ngx_str_t *s)
+ngx_http_llm_app_connection(ngx_http_request_t *r, ngx_str_t *s)
 {
     ngx_str_t  upgrade;
 
     ngx_str_null(&upgrade);
-    ngx_http_llm_app_upgrade(ctx, &upgrade);
+    ngx_http_llm_app_upgrade(r, &upgrade);
 
     if (upgrade.len) {
         ngx_str_set(s, "upgrade");

@@ -324,9 +324,9 @@ ngx_int_t ngx_http_llm_app_pass(ngx_http_llm_ctx_t *ctx);
 ngx_int_t ngx_http_llm_app_answer(ngx_http_llm_ctx_t *ctx);
 void ngx_http_llm_app_body(ngx_http_llm_ctx_t *ctx, ngx_chain_t *in);
 void ngx_http_llm_app_url(ngx_http_llm_ctx_t *ctx, ngx_str_t *s);
-void ngx_http_llm_app_host(ngx_http_llm_ctx_t *ctx, ngx_str_t *s);
-void ngx_http_llm_app_connection(ngx_http_llm_ctx_t *ctx, ngx_str_t *s);
-void ngx_http_llm_app_upgrade(ngx_http_llm_ctx_t *ctx, ngx_str_t *s);
+void ngx_http_llm_app_host(ngx_http_request_t *r, ngx_str_t *s);
+void ngx_http_llm_app_connection(ngx_http_request_t *r, ngx_str_t *s);
+void ngx_http_llm_app_upgrade(ngx_http_request_t *r, ngx_str_t *s);
 
 /* models.c: the answer of GET .../models. */
 ngx_int_t ngx_http_llm_send_models(ngx_http_llm_ctx_t *ctx);

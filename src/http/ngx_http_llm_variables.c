@@ -48,7 +48,7 @@ static ngx_int_t ngx_http_llm_text(ngx_http_llm_ctx_t *ctx, uintptr_t data,
     ngx_str_t *s);
 static ngx_int_t ngx_http_llm_split_text(ngx_http_llm_ctx_t *ctx,
     uintptr_t data, ngx_str_t *s);
-static ngx_int_t ngx_http_llm_app_text(ngx_http_llm_ctx_t *ctx, uintptr_t data,
+static ngx_int_t ngx_http_llm_app_text(ngx_http_request_t *r, uintptr_t data,
     ngx_str_t *s);
 static ngx_int_t ngx_http_llm_number(ngx_http_llm_ctx_t *ctx, uintptr_t data,
     uint64_t *n);
@@ -138,7 +138,12 @@ ngx_http_llm_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
 
     ngx_str_null(&s);
 
-    if (ctx == NULL) {
+    if (ngx_http_llm_app_text(r, data, &s) == NGX_OK) {
+
+        /* of the request alone: a proxy_pass inside the location of an
+         * application inherits its headers */
+
+    } else if (ctx == NULL) {
 
         if (data == NGX_HTTP_LLM_V_ERROR) {
             ngx_http_llm_page_error(r->main, &s);
@@ -299,31 +304,31 @@ ngx_http_llm_split_text(ngx_http_llm_ctx_t *ctx, uintptr_t data, ngx_str_t *s)
         }
         return NGX_OK;
 
+    case NGX_HTTP_LLM_V_APP_URL:
+        ngx_http_llm_app_url(ctx, s);
+        return NGX_OK;
+
     default:
-        return ngx_http_llm_app_text(ctx, data, s);
+        return NGX_DECLINED;
     }
 }
 
 
 static ngx_int_t
-ngx_http_llm_app_text(ngx_http_llm_ctx_t *ctx, uintptr_t data, ngx_str_t *s)
+ngx_http_llm_app_text(ngx_http_request_t *r, uintptr_t data, ngx_str_t *s)
 {
     switch (data) {
 
-    case NGX_HTTP_LLM_V_APP_URL:
-        ngx_http_llm_app_url(ctx, s);
-        return NGX_OK;
-
     case NGX_HTTP_LLM_V_APP_HOST:
-        ngx_http_llm_app_host(ctx, s);
+        ngx_http_llm_app_host(r, s);
         return NGX_OK;
 
     case NGX_HTTP_LLM_V_APP_CONNECTION:
-        ngx_http_llm_app_connection(ctx, s);
+        ngx_http_llm_app_connection(r, s);
         return NGX_OK;
 
     case NGX_HTTP_LLM_V_APP_UPGRADE:
-        ngx_http_llm_app_upgrade(ctx, s);
+        ngx_http_llm_app_upgrade(r, s);
         return NGX_OK;
 
     default:

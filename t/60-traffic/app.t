@@ -315,8 +315,10 @@ is($got->{method}, 'PUT', 'proxy_method');
 sub here { my ($method, $path) = @_; forget(); my $r = $gw->http($method => $path); return (heads())[-1] }
 is(here(GET => '/nested/other/x')->{path}, '/nested/other/x', 'a proxy_pass of its own inside');
 is($green->count, 1, '... goes where it says');
+is(last_of($green)->{h}{host}, 'localhost', '... with the same headers');
 here(GET => '/if/?green=1');
 is($green->count, 1, '"if" with a proxy_pass of its own');
+is(last_of($green)->{h}{host}, 'localhost', '... with the same headers');
 is($gw->http(GET => '/if/?set=1')->header('x-if'), 1, '"if" without');
 for my $p ([ GET => '/if/?set=1' ], [ GET => '/limit/' ], [ POST => '/limit/' ]) {
     $got = here(@$p);
