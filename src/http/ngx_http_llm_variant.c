@@ -28,6 +28,8 @@ static ngx_uint_t ngx_http_llm_has_target(ngx_http_llm_route_t *route,
 static void ngx_http_llm_check_variants(ngx_http_llm_ctx_t *ctx);
 static ngx_uint_t ngx_http_llm_is_able(ngx_http_llm_ctx_t *ctx, ngx_uint_t i);
 static ngx_uint_t ngx_http_llm_is_on(ngx_http_llm_ctx_t *ctx, ngx_uint_t i);
+static ngx_uint_t ngx_http_llm_target_is_able(ngx_http_llm_ctx_t *ctx,
+    ngx_http_llm_target_t *t);
 static ngx_uint_t ngx_http_llm_other(ngx_http_llm_ctx_t *ctx);
 static ngx_int_t ngx_http_llm_move(ngx_http_llm_ctx_t *ctx, ngx_uint_t to,
     llm_class_t class);
@@ -295,7 +297,6 @@ static ngx_uint_t
 ngx_http_llm_is_able(ngx_http_llm_ctx_t *ctx, ngx_uint_t i)
 {
     ngx_uint_t             k;
-    ngx_http_llm_model_t  *m;
     ngx_http_llm_route_t  *route;
 
     route = ctx->split->variants[i].route;
@@ -305,15 +306,7 @@ ngx_http_llm_is_able(ngx_http_llm_ctx_t *ctx, ngx_uint_t i)
     }
 
     for (k = 0; k < route->ntargets; k++) {
-        m = route->targets[k].model;
-
-        if (m == NULL) {
-            return 1;
-        }
-
-        if ((!m->can_set || !(ctx->facts.need & ~m->can))
-            && (m->context == 0 || ctx->facts.prompt_tokens <= m->context))
-        {
+        if (ngx_http_llm_target_is_able(ctx, &route->targets[k])) {
             return 1;
         }
     }
@@ -322,7 +315,7 @@ ngx_http_llm_is_able(ngx_http_llm_ctx_t *ctx, ngx_uint_t i)
 }
 
 
-/* Whether some target of it is switched on. */
+/* Whether such a target is switched on. */
 
 static ngx_uint_t
 ngx_http_llm_is_on(ngx_http_llm_ctx_t *ctx, ngx_uint_t i)
@@ -337,12 +330,27 @@ ngx_http_llm_is_on(ngx_http_llm_ctx_t *ctx, ngx_uint_t i)
     }
 
     for (k = 0; k < route->ntargets; k++) {
-        if (ngx_http_llm_target_is_on(&route->targets[k])) {
+        if (ngx_http_llm_target_is_able(ctx, &route->targets[k])
+            && ngx_http_llm_target_is_on(&route->targets[k]))
+        {
             return 1;
         }
     }
 
     return 0;
+}
+
+
+static ngx_uint_t
+ngx_http_llm_target_is_able(ngx_http_llm_ctx_t *ctx, ngx_http_llm_target_t *t)
+{
+    ngx_http_llm_model_t  *m;
+
+    m = t->model;
+
+    return m == NULL
+           || ((!m->can_set || !(ctx->facts.need & ~m->can))
+               && (m->context == 0 || ctx->facts.prompt_tokens <= m->context));
 }
 
 
