@@ -15,6 +15,7 @@
 #define NGX_HTTP_LLM_ID_MAX       256
 #define NGX_HTTP_LLM_ID_EVENTS    4       /* the id stands in the first ones */
 #define NGX_HTTP_LLM_INPUT_MAX    (1024 * 1024)    /* looked through for ids */
+#define NGX_HTTP_LLM_INPUT_IDS    16    /* each takes the lock of the zone */
 
 
 static ngx_uint_t ngx_http_llm_has_objects(ngx_http_llm_ctx_t *ctx);
@@ -130,8 +131,9 @@ static ngx_int_t
 ngx_http_llm_id_of_input(ngx_http_llm_ctx_t *ctx,
     ngx_http_llm_object_t *object)
 {
-    u_char     *p, *last;
-    ngx_str_t   id, input;
+    u_char      *p, *last;
+    ngx_str_t    id, input;
+    ngx_uint_t   n;
 
     static char  name[] = "\"file_id\"";
 
@@ -145,7 +147,7 @@ ngx_http_llm_id_of_input(ngx_http_llm_ctx_t *ctx,
     last = input.data + input.len;
     p = ngx_strlcasestrn(input.data, last, (u_char *) name, sizeof(name) - 2);
 
-    while (p) {
+    for (n = 0; p && n < NGX_HTTP_LLM_INPUT_IDS; n++) {
         p += sizeof(name) - 1;
 
         while (p < last && (*p == ':' || *p == ' ')) {

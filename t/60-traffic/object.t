@@ -85,6 +85,9 @@ for (1 .. 3) {
     $r = post('/one/v1/responses', input => 'go on', previous_response_id => $r->json->{id});
     is(letter(last_of('/blue/v1/responses')), $key, 'a conversation stays with its key');
 }
+my @lost = map { +{ type => 'input_file', file_id => "file-unknown-$_" } } 1 .. 20;
+post('/one/v1/responses', input => [ { role => 'user', content => [ @lost[0 .. 9], { type => 'input_file', file_id => $id } ] } ]);
+is(letter(last_of('/blue/v1/responses')), $made{$id}, 'the first file that is known decides');
 post('/one/v1/responses', input => [ { role => 'user', content => [ { type => 'input_file', file_id => $id }, { type => 'input_text', text => 'x' } ] } ]) for 1 .. 2;
 is(letter(last_of('/blue/v1/responses')), $made{$id}, 'an input with a file goes where the file is');
 $gw->reload;
