@@ -16,6 +16,9 @@
 static ngx_uint_t ngx_http_llm_is_due(ngx_http_llm_ctx_t *ctx,
     llm_class_t class);
 static ngx_uint_t ngx_http_llm_may_repeat(ngx_http_llm_ctx_t *ctx);
+static ngx_uint_t ngx_http_llm_has(ngx_http_llm_ctx_t *ctx, llm_str_t name);
+static ngx_int_t ngx_http_llm_mirror_body(ngx_http_llm_ctx_t *ctx,
+    ngx_str_t *body);
 static ngx_int_t ngx_http_llm_mirror_begin(ngx_http_llm_ctx_t *ctx,
     llm_class_t class, ngx_http_llm_mirror_totals_t *totals);
 static void ngx_http_llm_mirror_end(ngx_http_llm_ctx_t *ctx,
@@ -101,8 +104,6 @@ ngx_http_llm_is_due(ngx_http_llm_ctx_t *ctx, llm_class_t class)
 static ngx_uint_t
 ngx_http_llm_may_repeat(ngx_http_llm_ctx_t *ctx)
 {
-    llm_json_member_t  m;
-
     if (ctx->request->method != NGX_HTTP_POST || ctx->rest.len || ctx->object) {
         return 0;
     }
@@ -110,9 +111,9 @@ ngx_http_llm_may_repeat(ngx_http_llm_ctx_t *ctx)
     switch (ctx->endpoint) {
 
     case LLM_EP_RESPONSES:
-        return llm_json_get(ngx_http_llm_view(&ctx->body),
-                            LLM_STR("previous_response_id"), &m)
-               == LLM_NONE;
+        return !ngx_http_llm_has(ctx, LLM_STR("previous_response_id"))
+               && !ngx_http_llm_has(ctx, LLM_STR("conversation"))
+               && !ngx_http_llm_has(ctx, LLM_STR("background"));
 
     case LLM_EP_CHAT:
     case LLM_EP_COMPLETIONS:
@@ -133,10 +134,84 @@ ngx_http_llm_may_repeat(ngx_http_llm_ctx_t *ctx)
 }
 
 
+static ngx_uint_t
+ngx_http_llm_has(ngx_http_llm_ctx_t *ctx, llm_str_t name)
+{
+    llm_rc_t           rc;
+    llm_json_member_t  m;
+
+    rc = llm_json_get(ngx_http_llm_view(&ctx->body), name, &m);
+
+    return rc != LLM_NONE
+           && (rc != LLM_OK || (m.kind != LLM_JSON_NULL
+                                && m.kind != LLM_JSON_FALSE));
+}
+
+
+/*
+ * The client's body.  Providers store responses unless "store" says no, and
+ * chats where it says yes; nobody knows the id of what a copy stored, to delete
+ * it.
+ */
+
+static ngx_int_t
+ngx_http_llm_mirror_body(ngx_http_llm_ctx_t *ctx, ngx_str_t *body)
+{
+    u_char             *p, *last, *from, *to;
+    llm_str_t           text;
+    llm_json_iter_t     it;
+    llm_json_member_t   m;
+
+    *body = ctx->body;
+
+    if (ctx->analyze || (ctx->endpoint != LLM_EP_RESPONSES
+                         && ctx->endpoint != LLM_EP_CHAT))
+    {
+        return NGX_OK;
+    }
+
+    if (llm_json_get(ngx_http_llm_view(body), LLM_STR("store"), &m) == LLM_OK) {
+        from = (u_char *) m.value.data;
+        to = from + m.value.len;
+        text = LLM_STR("false");
+
+    } else if (ctx->endpoint == LLM_EP_RESPONSES
+               && llm_json_begin(&it, ngx_http_llm_view(body)) == LLM_OK
+               && llm_json_next(&it, &m) == LLM_OK)
+    {
+        /* before the first member */
+        from = (u_char *) m.key.data - 1;
+        to = from;
+        text = LLM_STR("\"store\":false,");
+
+    } else {
+        return NGX_OK;
+    }
+
+    last = body->data + body->len;
+
+    p = ngx_pnalloc(ctx->request->pool, body->len + text.len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    body->data = p;
+
+    p = ngx_cpymem(p, ctx->body.data, from - ctx->body.data);
+    p = ngx_cpymem(p, text.data, text.len);
+    p = ngx_cpymem(p, to, last - to);
+
+    body->len = p - body->data;
+
+    return NGX_OK;
+}
+
+
 static ngx_int_t
 ngx_http_llm_mirror_begin(ngx_http_llm_ctx_t *ctx, llm_class_t class,
     ngx_http_llm_mirror_totals_t *totals)
 {
+    ngx_str_t                    body;
     ngx_http_request_t          *r;
     ngx_http_llm_ctx_t          *copy;
     ngx_pool_cleanup_t          *cln;
@@ -145,11 +220,18 @@ ngx_http_llm_mirror_begin(ngx_http_llm_ctx_t *ctx, llm_class_t class,
 
     conf = ctx->split->mirror;
 
-    if (ctx->body.len > conf->max_body || conf->running >= conf->inflight) {
+    if (ctx->body.len > conf->max_body || conf->running >= conf->inflight
+        || ngx_http_llm_mirror_body(ctx, &body) != NGX_OK)
+    {
         return NGX_DECLINED;
     }
 
-    r = ngx_http_llm_copy(ctx->request, &ctx->body);
+    r = ngx_http_llm_copy(ctx->request, &body);
+
+    if (body.data != ctx->body.data) {
+        (void) ngx_pfree(ctx->request->pool, body.data);
+    }
+
     if (r == NULL) {
         return NGX_DECLINED;
     }

@@ -248,6 +248,32 @@ is(chat($gw, 'm', path => "/own$chat")->header('x-llm-variant'), 'green', 'serve
 grown('nothing else was copied');
 is(mirror('own')->{copies} + mirror('own')->{skipped}, 0, '... nor this');
 
+# what the provider would store, nobody could delete
+
+$up->reset;
+$up->on('/blue/*' => map { reply(200, {}, '{"id":"resp_1","object":"response","status":"completed","output":[]}') } 1 .. 9);
+$up->on('/green/*' => map { reply(200, {}, '{"id":"resp_2","object":"response","status":"completed","output":[]}') } 1 .. 9);
+for my $t ([ ' { "model":"m","input":"x"}', ' { "store":false,"model":"m","input":"x"}' ],
+           [ '{"model":"m","store": true, "input":"x"}', '{"model":"m","store": false, "input":"x"}' ],
+           [ '{"model":"m","input":"x","previous_response_id":null,"store":null}',
+             '{"model":"m","input":"x","previous_response_id":null,"store":false}' ])
+{
+    my $n = green();
+    $gw->http(POST => '/v1/responses', {}, $t->[0]);
+    ok(wait_for(sub { green() > $n }, 5), 'a response is copied');
+    is(($up->received('/blue/*'))[-1]{body}, $t->[0], '... blue got what the client sent');
+    is(($up->received('/green/*'))[-1]{body}, $t->[1], '... green is told not to store it');
+}
+$up->reset;
+$up->on('/*' => map { ok_chat('x') } 1 .. 9);
+$gw->http(POST => $chat, {}, chat_body('m', store => $true));
+ok(wait_for(sub { green() == 1 }, 5), 'a chat that is stored is copied');
+is(from_json(($up->received('/green/*'))[0]{body})->{store}, JSON::PP::false(), '... but not stored twice');
+grown('these four', copies => 4, answer_bytes => 1, output_tokens => 3, served_answer_bytes => 1, served_output_tokens => 3);
+$gw->http(POST => '/v1/responses', {}, $_)
+    for '{"model":"m","input":"x","background":true}', '{"model":"m","input":"x","conversation":"conv_1"}';
+grown('not in the background, nor what adds to a conversation');
+
 # ---- a share ------------------------------------------------------------------------
 
 $up->reset;
