@@ -474,7 +474,10 @@ ngx_http_llm_admin_no_method(ngx_http_llm_admin_t *a, ngx_uint_t methods)
     allow.len = p - allow.data - 2;
 
     rc = ngx_http_llm_admin_refuse(a, NGX_HTTP_NOT_ALLOWED,
-             "method_not_allowed", "this call takes %V", &allow);
+             "method_not_allowed",
+             "%V is no method of \"%V\": it takes %V; GET %V lists the calls",
+             &a->request->method_name, &a->request->uri, &allow,
+             &a->conf->prefix);
 
     if (rc == NGX_DONE
         && ngx_http_llm_add_header(a->request, &ngx_http_llm_admin_allow,

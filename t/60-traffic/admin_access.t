@@ -200,12 +200,15 @@ is($gw->get('/admin')->status, 301, 'without the slash: redirected');
 is($gw->get('/admin/splits/')->status, 200, 'a slash more');
 
 for (['POST', 'splits', 'GET, HEAD'], ['DELETE', 'splits/x', 'GET, HEAD, PUT'],
+     ['POST', 'splits/x/aborrt', 'GET, HEAD, PUT'],
      ['GET', 'splits/x/abort', 'POST'], ['PUT', 'splits/x/start', 'POST'],
      ['PATCH', 'providers/p', 'PUT'], ['OPTIONS', '', 'GET, HEAD'])
 {
     my ($method, $path, $allow) = @$_;
     $r = $gw->http($method => "/admin/$path", { @json });
-    refused($r, 405, qr/\Q$allow\E/, "$method $path");
+    refused($r, 405,
+            qr{\Q$method is no method of "/admin/$path": it takes $allow; GET\E},
+            "$method $path");
     is($r->header('allow'), $allow, '... Allow');
 }
 
