@@ -32,6 +32,7 @@ static void ngx_http_llm_admin_body_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_llm_admin_body(ngx_http_llm_admin_t *a);
 static ngx_int_t ngx_http_llm_admin_body_text(ngx_http_llm_admin_t *a,
     ngx_str_t *text);
+static ngx_uint_t ngx_http_llm_admin_has_nul(const ngx_str_t *text);
 static ngx_int_t ngx_http_llm_admin_index(ngx_http_llm_admin_t *a);
 
 
@@ -548,6 +549,11 @@ ngx_http_llm_admin_body(ngx_http_llm_admin_t *a)
                    "invalid_json", "the body is not JSON");
     }
 
+    if (ngx_http_llm_admin_has_nul(&text)) {
+        return ngx_http_llm_admin_refuse(a, NGX_HTTP_BAD_REQUEST,
+                   "invalid_json", "no name and no text may contain \\u0000");
+    }
+
     a->body = cJSON_ParseWithLength((char *) text.data, text.len);
 
     if (!cJSON_IsObject(a->body)) {
@@ -556,6 +562,32 @@ ngx_http_llm_admin_body(ngx_http_llm_admin_t *a)
     }
 
     return NGX_OK;
+}
+
+
+/* A string of cJSON ends there: "blue\u0000x" would be "blue". */
+
+static ngx_uint_t
+ngx_http_llm_admin_has_nul(const ngx_str_t *text)
+{
+    size_t  i;
+
+    for (i = 0; i + 1 < text->len; i++) {
+
+        if (text->data[i] != '\\') {
+            continue;
+        }
+
+        i++;
+
+        if (text->len - i >= 5
+            && ngx_strncmp(&text->data[i], "u0000", 5) == 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 

@@ -318,7 +318,9 @@ ngx_http_llm_admin_view_triggers(ngx_http_llm_admin_view_t *v, cJSON *out)
 
             s = ngx_http_llm_split_trigger(split, t, i);
 
-            if (i == v->doc->canary && s->status != LLM_TRIGGER_IDLE) {
+            if (i == v->doc->canary && s->status != LLM_TRIGGER_IDLE
+                && split->trigger[t].action != LLM_ACTION_LOG)
+            {
                 v->pending = 1;
             }
 
@@ -488,7 +490,7 @@ ngx_http_llm_admin_view_waiting(ngx_http_llm_admin_view_t *v, cJSON *out)
                                     ? LLM_STR("soak") : LLM_STR("bake"));
     }
 
-    if (state == LLM_ROLLOUT_PROGRESSING && v->samples < conf->min_samples) {
+    if (v->samples < conf->min_samples) {
         ngx_http_llm_admin_put_word(a, list, NULL, LLM_STR("samples"));
     }
 

@@ -204,6 +204,12 @@ ngx_http_llm_store_reap(ngx_http_llm_store_t *store)
             ngx_http_llm_split_forgive_locked(root,
                                           ngx_http_llm_store_now(store));
             root->row[i].pid = 0;
+
+            /* another process may get that number */
+
+            if (root->audit.writer == pid) {
+                root->audit.writer = 0;
+            }
         }
 
         ngx_http_llm_store_unlock(store);

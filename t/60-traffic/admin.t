@@ -212,6 +212,9 @@ refused($gw->http(PUT => '/admin/splits/analyze', { @json },
         '{"version":4,"weights":{"blue":50,"blue":50,"green":50}}'),
     400, 'invalid_weights', qr/twice/, 'a variant twice');
 refused($gw->http(PUT => '/admin/splits/analyze', { @json },
+        '{"version":4,"weights":{"blue\\u0000x":50,"green":50}}'),
+    400, 'invalid_json', qr/u0000/, 'a name that a C string would cut');
+refused($gw->http(PUT => '/admin/splits/analyze', { @json },
         '{"weights":{"blue":50,"green":50}}'), 400, 'version_missing',
     qr/"version"/, 'no version');
 refused($gw->http(PUT => '/admin/splits/analyze', { @json },
