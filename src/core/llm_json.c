@@ -153,21 +153,13 @@ llm_json_marked(llm_json_scan_t *s, const unsigned char *p, uint64_t mask,
 }
 
 
-/* p is at the opening quote. */
+/* p is behind the opening quote. */
 static const unsigned char *
-llm_json_string(llm_json_scan_t *s, const unsigned char *p)
+llm_json_string_rest(llm_json_scan_t *s, const unsigned char *p)
 {
     int  done;
 
-    p++;
     done = 0;
-
-    /* most strings are short: one look before the wide loop */
-
-    if (s->end - p >= 16) {
-        p = llm_json_marked(s, p, llm_bytes_mask(p, LLM_BYTES_STRING), 16,
-                            &done);
-    }
 
     while (!done && s->end - p >= 64) {
         p = llm_json_marked(s, p, llm_bytes_mask64(p, LLM_BYTES_STRING), 64,
@@ -190,6 +182,35 @@ llm_json_string(llm_json_scan_t *s, const unsigned char *p)
     }
 
     return p;
+}
+
+
+/* p is at the opening quote. */
+static inline const unsigned char *
+llm_json_string(llm_json_scan_t *s, const unsigned char *p)
+{
+    uint64_t              mask;
+    const unsigned char  *q;
+
+    p++;
+
+    /* most strings are short and plain: one look before the loops */
+
+    if (s->end - p >= 16) {
+        mask = llm_bytes_mask(p, LLM_BYTES_STRING);
+
+        if (mask == 0) {
+            return llm_json_string_rest(s, p + 16);
+        }
+
+        q = p + __builtin_ctzll(mask);
+
+        if (*q == '"') {
+            return q + 1;
+        }
+    }
+
+    return llm_json_string_rest(s, p);
 }
 
 
@@ -484,6 +505,10 @@ llm_json_take(llm_json_scan_t *s, const llm_json_member_t *m,
     escaped = m->key.len && memchr(m->key.data, '\\', m->key.len) != NULL;
 
     for (i = 0; i < want_n; i++) {
+
+        if (m->key.len != want[i].name.len && !escaped) {
+            continue;
+        }
 
         if (escaped ? !llm_json_key_is(m->key, want[i].name)
                     : !llm_str_eq(m->key, want[i].name))

@@ -80,7 +80,7 @@ llm_endpoint_at(const unsigned char *p, const unsigned char *end)
         name = llm_endpoints[i].name;
 
         if (name.len <= len || (size_t) (end - p) < name.len
-            || memcmp(p, name.data, name.len) != 0
+            || *p != name.data[0] || memcmp(p, name.data, name.len) != 0
             || (p + name.len < end && p[name.len] != '/'))
         {
             continue;

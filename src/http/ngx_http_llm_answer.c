@@ -104,12 +104,12 @@ ngx_http_llm_choose_mode(ngx_http_llm_ctx_t *ctx)
         send->answer = NGX_HTTP_LLM_ANSWER_HOLD;
         ngx_http_llm_arm(ctx, timeout->first);
 
-    } else if (ngx_http_llm_type_is(&send->content_type, "application/json")
-               || ngx_http_llm_type_is(&send->content_type, "text/")
-               || send->content_type.len == 0
+    } else if (ctx->endpoint == LLM_EP_CHAT
                || ctx->endpoint == LLM_EP_TRANSCRIPTIONS
                || ctx->endpoint == LLM_EP_TRANSLATIONS
-               || ctx->endpoint == LLM_EP_CHAT)
+               || send->content_type.len == 0
+               || ngx_http_llm_type_is(&send->content_type, "application/json")
+               || ngx_http_llm_type_is(&send->content_type, "text/"))
     {
         send->answer = NGX_HTTP_LLM_ANSWER_COLLECT;
         ngx_http_llm_arm(ctx, ctx->facts.stream ? timeout->first
@@ -464,9 +464,9 @@ ngx_http_llm_answer_classify(ngx_http_llm_ctx_t *ctx)
         return;
     }
 
-    if (body.len && !ngx_http_llm_type_is(&send->content_type,
-                                          "application/json")
-        && llm_endpoint_info(ctx->endpoint)->body == LLM_BODY_MULTIPART)
+    if (body.len
+        && llm_endpoint_info(ctx->endpoint)->body == LLM_BODY_MULTIPART
+        && !ngx_http_llm_type_is(&send->content_type, "application/json"))
     {
         /* text, srt, vtt: not ours to read */
         send->outcome.class = LLM_CLASS_OK;
