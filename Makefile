@@ -83,6 +83,7 @@ build/unit/fuzz_%.t: t/fuzz/fuzz_%.c t/fuzz/replay.c build/unit/core.a
 #: make asan       the whole suite on an nginx built with ASan and UBSan
 asan:
 	@$(TOOLS)/deps.sh test
+	@$(MAKE) --no-print-directory module
 	@$(TOOLS)/sdk.sh
 	@$(TOOLS)/nginx.sh asan
 	$(TOOLS)/nginx.sh asan $(PROVE) $(or $(filter-out t build/unit,$(TESTS)),t)
@@ -97,6 +98,7 @@ valgrind:
 #: make other      the suite on another nginx (NGINX_SOURCE=its source tree)
 other:
 	@$(TOOLS)/deps.sh test
+	@$(MAKE) --no-print-directory module
 	@$(TOOLS)/sdk.sh
 	@$(TOOLS)/nginx.sh other
 	$(TOOLS)/nginx.sh other $(PROVE) $(or $(filter-out t build/unit,$(TESTS)),t)

@@ -78,6 +78,40 @@ check_refusal(const llm_dialect_t *d, unsigned choice, llm_str_t body)
 }
 
 
+/* The text of an event, for copies: a whole JSON string, or nothing. */
+static uint64_t
+text_of(const llm_dialect_t *d, llm_endpoint_t ep, llm_str_t data)
+{
+    llm_str_t       text;
+    llm_buf_t       out;
+    unsigned char  *mem;
+
+    text = d->text(ep, data);
+
+    if (text.len == 0) {
+        return 0;
+    }
+
+    mem = malloc(text.len);
+
+    if (mem == NULL || text.data < data.data
+        || text.data + text.len > data.data + data.len)
+    {
+        abort();
+    }
+
+    llm_buf_init(&out, mem, text.len);
+
+    if (llm_json_unescape(text, &out) != LLM_OK) {
+        abort();
+    }
+
+    free(mem);
+
+    return text.len;
+}
+
+
 /* A checksum of all verdicts, reading the stream in pieces of that size. */
 static uint64_t
 verdicts(const llm_dialect_t *d, llm_endpoint_t ep, llm_str_t body,
@@ -140,6 +174,7 @@ verdicts(const llm_dialect_t *d, llm_endpoint_t ep, llm_str_t body,
 
         if (ev.has_data) {
             sum = sum * 31 + verdict;
+            sum = sum * 31 + text_of(d, ep, ev.data);
         }
 
         inside(s.message, body);

@@ -131,6 +131,9 @@ if [ "${1-}" = test ]; then
 
     for c in "$@"; do
         commands="$commands $c:$c"
+
+        # its sanitizers and its fuzzer are a package of their own
+        [ "$c" != clang ] || packages="$packages libclang-rt-dev"
     done
 fi
 
