@@ -194,7 +194,12 @@ ngx_http_llm_admin_token_arg(ngx_conf_t *cf, ngx_http_llm_admin_conf_t *acf,
         why = ngx_http_llm_secret_check(&acf->token);
     }
 
-    if (why) {
+    if (rc == NGX_DECLINED) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "the token of \"llm_admin\" from \"%V\" %s",
+                           source, why);
+
+    } else if (why) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "the token of \"llm_admin\" %s", why);
     }

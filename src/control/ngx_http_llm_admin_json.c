@@ -12,8 +12,13 @@
 #include "ngx_http_llm_admin.h"
 
 
+#define NGX_HTTP_LLM_ADMIN_NAMES  128
+
+
 static char *ngx_http_llm_admin_text(ngx_http_llm_admin_t *a,
     const ngx_str_t *text);
+static ngx_int_t ngx_http_llm_admin_no_member(ngx_http_llm_admin_t *a,
+    const char *name, const char **known);
 static void ngx_http_llm_admin_free(void *data);
 
 
@@ -257,6 +262,26 @@ ngx_http_llm_admin_refuse(ngx_http_llm_admin_t *a, ngx_uint_t status,
 }
 
 
+static ngx_int_t
+ngx_http_llm_admin_no_member(ngx_http_llm_admin_t *a, const char *name,
+    const char **known)
+{
+    u_char      *p, *last, text[NGX_HTTP_LLM_ADMIN_NAMES];
+    ngx_uint_t   i;
+
+    p = text;
+    last = text + sizeof(text);
+
+    for (i = 0; known[i]; i++) {
+        p = ngx_slprintf(p, last, "%s%s", i ? ", " : "", known[i]);
+    }
+
+    return ngx_http_llm_admin_refuse(a, NGX_HTTP_BAD_REQUEST, "unknown_member",
+               "unknown member \"%s\", expected one of: %*s", name,
+               (size_t) (p - text), text);
+}
+
+
 ngx_int_t
 ngx_http_llm_admin_members(ngx_http_llm_admin_t *a, const char **names)
 {
@@ -279,9 +304,7 @@ ngx_http_llm_admin_members(ngx_http_llm_admin_t *a, const char **names)
         }
 
         if (names[i] == NULL) {
-            return ngx_http_llm_admin_refuse(a, NGX_HTTP_BAD_REQUEST,
-                       "unknown_member",
-                       "this call knows no member \"%s\"", item->string);
+            return ngx_http_llm_admin_no_member(a, item->string, names);
         }
 
         if (seen & ((uint64_t) 1 << i)) {

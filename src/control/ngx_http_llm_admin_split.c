@@ -135,7 +135,8 @@ ngx_http_llm_admin_experiment(ngx_http_llm_admin_t *a)
     }
 
     return ngx_http_llm_admin_refuse(a, NGX_HTTP_NOT_FOUND, "not_found",
-               "there is no experiment \"%V\"", &a->name);
+               "there is no experiment \"%V\"; GET %Vexperiments lists them",
+               &a->name, &a->conf->prefix);
 }
 
 
@@ -407,7 +408,8 @@ ngx_http_llm_admin_find_split(ngx_http_llm_admin_t *a,
     }
 
     return ngx_http_llm_admin_refuse(a, NGX_HTTP_NOT_FOUND, "not_found",
-               "there is no split \"%V\"", &a->name);
+               "there is no split \"%V\"; GET %Vsplits lists them", &a->name,
+               &a->conf->prefix);
 }
 
 

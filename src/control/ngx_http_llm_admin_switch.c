@@ -16,6 +16,8 @@ static ngx_int_t ngx_http_llm_admin_enabled(ngx_http_llm_admin_t *a,
     ngx_uint_t *on);
 static ngx_int_t ngx_http_llm_admin_switch(ngx_http_llm_admin_t *a,
     char *what, ngx_http_llm_store_switch_t *sw, ngx_uint_t on);
+static ngx_uint_t ngx_http_llm_admin_has_pool(ngx_http_llm_admin_t *a,
+    ngx_str_t *name);
 static ngx_int_t ngx_http_llm_admin_unknown(ngx_http_llm_admin_t *a,
     char *what);
 static ngx_uint_t ngx_http_llm_admin_is(const ngx_str_t *a, const ngx_str_t *b);
@@ -174,6 +176,11 @@ ngx_http_llm_admin_keys(ngx_http_llm_admin_t *a)
 
     if (ngx_http_arg(a->request, (u_char *) "pool", 4, &only) != NGX_OK) {
         ngx_str_null(&only);
+
+    } else if (!ngx_http_llm_admin_has_pool(a, &only)) {
+        return ngx_http_llm_admin_refuse(a, NGX_HTTP_NOT_FOUND, "not_found",
+                   "there is no pool \"%V\"; GET %Vproviders names them",
+                   &only, &a->conf->prefix);
     }
 
     list = ngx_http_llm_admin_put_array(a, ngx_http_llm_admin_root(a), "keys");
@@ -192,6 +199,24 @@ ngx_http_llm_admin_keys(ngx_http_llm_admin_t *a)
     }
 
     return NGX_DONE;
+}
+
+
+static ngx_uint_t
+ngx_http_llm_admin_has_pool(ngx_http_llm_admin_t *a, ngx_str_t *name)
+{
+    ngx_uint_t                 i;
+    ngx_http_llm_key_pool_t  **pool;
+
+    pool = a->lmcf->pools.elts;
+
+    for (i = 0; i < a->lmcf->pools.nelts; i++) {
+        if (ngx_http_llm_admin_is(&pool[i]->name, name)) {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 
@@ -303,7 +328,8 @@ static ngx_int_t
 ngx_http_llm_admin_unknown(ngx_http_llm_admin_t *a, char *what)
 {
     return ngx_http_llm_admin_refuse(a, NGX_HTTP_NOT_FOUND, "not_found",
-               "there is no %s \"%V\"", what, &a->name);
+               "there is no %s \"%V\"; GET %V%ss lists them", what, &a->name,
+               &a->conf->prefix, what);
 }
 
 

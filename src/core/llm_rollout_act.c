@@ -32,7 +32,7 @@ static const llm_str_t  llm_act_messages[] = {
     [LLM_ACT_NO_ROLLOUT] =
         llm_s("this split has no \"rollout\" line in the configuration"),
     [LLM_ACT_RUNNING] =
-        llm_s("a rollout is running: abort or complete it first"),
+        llm_s("a rollout is running or paused: abort or complete it first"),
     [LLM_ACT_NOT_RUNNING] = llm_s("no rollout is running"),
     [LLM_ACT_RESTING] =
         llm_s("it was rolled back a short while ago: wait, or use force"),
@@ -43,7 +43,7 @@ static const llm_str_t  llm_act_messages[] = {
     [LLM_ACT_AT_END] = llm_s("this variant is at the end of its steps already"),
     [LLM_ACT_WEIGHTS] = llm_s("the weights do not add up to 100 %"),
     [LLM_ACT_VARIANT] =
-        llm_s("this needs a variant that is not the baseline"),
+        llm_s("name a \"variant\" that is not the baseline"),
 };
 
 

@@ -141,7 +141,7 @@ ngx_http_llm_mock_wrap(ngx_socket_t fd, ngx_log_t *log)
     c->sendfile = 1;
     c->tcp_nopush = NGX_TCP_NOPUSH_DISABLED;
     c->tcp_nodelay = NGX_TCP_NODELAY_DISABLED;
-    c->log_error = NGX_ERROR_ERR;
+    c->log_error = NGX_ERROR_INFO;
     c->log = log;
     c->read->log = log;
     c->write->log = log;

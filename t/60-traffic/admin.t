@@ -225,7 +225,8 @@ for my $version ('"4"', '4.5', '0', '-1', '1e300', 'null') {
         400, 'invalid_member', qr/"version"/, "the version $version");
 }
 refused(set(4, { blue => 50, green => 50 }, state => 'x'), 400,
-    'unknown_member', qr/"state"/, 'an unknown member');
+    'unknown_member', qr/"state", expected one of: version, weights/,
+    'an unknown member');
 is(doc()->{version}, 4, 'nothing changed');
 
 
@@ -321,7 +322,8 @@ refused(verb('start', undef, split => 'three'), 409, 'no_rollout', qr/./,
 refused(verb('start', { variant => 'red' }, split => 'three'), 400,
     'invalid_variant', qr/"red"/, '... of a variant');
 refused(verb('abort', { variant => 'blue' }, split => 'three'), 409,
-    'invalid_variant', qr/./, 'abort of the baseline');
+    'invalid_variant', qr/name a "variant" that is not the baseline/,
+    'abort of the baseline');
 refused(verb('abort', { variant => 'x' }, split => 'three'), 400,
     'unknown_variant', qr/"x"/, 'abort of nobody');
 refused(verb('pause', { full => JSON::PP::true }), 400, 'invalid_member',
@@ -330,8 +332,8 @@ refused(verb('pause', { force => JSON::PP::true }), 400, 'invalid_member',
     qr/start/, 'force without start');
 refused(verb('pause', { weights => {} }), 400, 'unknown_member',
     qr/"weights"/, 'a member that belongs elsewhere');
-refused(verb('abort', undef, split => 'none'), 404, 'not_found', qr/"none"/,
-    'abort of no split');
+refused(verb('abort', undef, split => 'none'), 404, 'not_found',
+    qr{"none"; GET /admin/splits lists them}, 'abort of no split');
 
 
 # ---- abort during a promotion -----------------------------------------------------------

@@ -260,8 +260,8 @@ wrong('location /a/ { llm_metrics; llm_pass p; }', qr/incompatible with "llm_met
 wrong('location /a/ { llm_health; llm_admin; }', qr/incompatible/);
 wrong('location /a/ { llm_admin token=plain-secret-token; }', qr/token of "llm_admin" must come from/);
 wrong('location /a/ { llm_admin secret=env:ADMIN_TOKEN; }', qr/token=file:PATH/);
-wrong('location /a/ { llm_admin token=env:NO_SUCH_TOKEN; }', qr/is missing/);
-wrong('location /a/ { llm_admin token=file:none; }', qr/is missing/);
+wrong('location /a/ { llm_admin token=env:NO_SUCH_TOKEN; }', qr/from "env:NO_SUCH_TOKEN" is missing/);
+wrong('location /a/ { llm_admin token=file:none; }', qr/from "file:none" is missing/);
 wrong('location /a/ { llm_admin token=file:empty; }', qr/is empty/);
 wrong('location /a/ { llm_admin token=file:two; }', qr/white space/);
 

@@ -152,9 +152,11 @@ switch('providers/old', 0);
 refused(put('providers/none', '{"enabled":false}'), 404, 'not_found',
     qr/no provider "none"/, 'an unknown provider');
 refused(put('models/none', '{"enabled":false}'), 404, 'not_found',
-    qr/no model "none"/, 'an unknown model');
+    qr{no model "none"; GET /admin/models lists them}, 'an unknown model');
 refused(put('keys/none', '{"enabled":false}'), 404, 'not_found',
     qr/no key "none"/, 'an unknown key');
+refused($gw->get('/admin/keys?pool=none'), 404, 'not_found',
+    qr/no pool "none"/, 'an unknown pool');
 refused(put('keys/alpha', '{"enabled":false}'), 409, 'ambiguous',
     qr{2 pools have a key "alpha": write POOL/NAME}, 'two keys of one name');
 refused(put('providers/bare', '{"enabled":true}'), 409, 'no_key',
