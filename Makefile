@@ -26,7 +26,7 @@ JOBS   ?= 2
 TESTS  ?= t build/unit
 
 .PHONY: module deps run stop test check unit units asan valgrind other fuzz \
-        bench install clean help
+        bench soak install clean help
 .DELETE_ON_ERROR:
 
 #: make            build build/ngx_http_llm_gateway_module.so (V=1: show it)
@@ -115,6 +115,12 @@ bench: module
 	@gcc -std=c11 -O2 -Isrc/core -o build/bench/core t/bench/bench_core.c \
 	    src/core/llm_*.c -lm
 	@build/bench/core
+
+#: make soak       everything at once, at random (MINUTES=5, SEED=, SANE=1: ASan)
+soak: module
+	@$(TOOLS)/deps.sh test
+	@$(if $(SANE),$(TOOLS)/nginx.sh asan)
+	$(if $(SANE),$(TOOLS)/nginx.sh asan) perl t/soak/soak.pl
 
 #: make install    module, load snippet and examples (DESTDIR=...)
 install: module
