@@ -557,12 +557,15 @@ ngx_http_llm_rollback_words(ngx_conf_t *cf, ngx_http_llm_rollback_args_t *args)
         args->conf.min = args->min;
     }
 
+    /* an excess is the difference of two rates: the bound is not its */
+
     if (args->conf.confidence
-        && !ngx_http_llm_rollback_is_rate(args->conf.kind))
+        && (!ngx_http_llm_rollback_is_rate(args->conf.kind)
+            || args->conf.kind == LLM_TRIGGER_4XX_EXCESS))
     {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "confidence= is for rates, not for times and "
-                           "costs");
+                           "confidence= is for rates, not for times, costs "
+                           "and excesses");
         return NGX_ERROR;
     }
 

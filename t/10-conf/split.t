@@ -197,6 +197,7 @@ bad('windows too far apart', [ qr/window=31m of "rollback p95>5s"/, qr/30 times 
     'rollback error_rate>5% window=60s; rollback p95>5s window=31m;');
 bad('an unknown action', [ qr/unknown action "panic"/, qr/rollback, pause, log/ ], 'rollback error_rate>5% action=panic;');
 bad('confidence in a time', qr/confidence= is for rates/, 'rollback p95>5s confidence=95%;');
+bad('confidence in a difference', qr/confidence= is for rates/, 'rollback upstream_4xx_excess>5% confidence=95%;');
 bad('certainty', qr/invalid value "confidence=100%"/, 'rollback error_rate>5% confidence=100%;');
 
 
