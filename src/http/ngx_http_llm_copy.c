@@ -26,6 +26,10 @@ static ngx_int_t ngx_http_llm_copy_header(ngx_http_request_t *copy,
     ngx_table_elt_t *from);
 static ngx_int_t ngx_http_llm_copy_variables(ngx_http_request_t *r,
     ngx_http_request_t *copy);
+#if (NGX_PCRE)
+static ngx_int_t ngx_http_llm_copy_captures(ngx_http_request_t *r,
+    ngx_http_request_t *copy);
+#endif
 static ngx_int_t ngx_http_llm_copy_body(ngx_http_request_t *copy,
     ngx_str_t *body);
 static ngx_int_t ngx_http_llm_copy_str(ngx_pool_t *pool, ngx_str_t *to,
@@ -202,6 +206,12 @@ ngx_http_llm_copy_connection(ngx_http_request_t *r, ngx_connection_t *c)
     }
 
     ngx_memcpy(c->sockaddr, from->sockaddr, from->socklen);
+
+    /* the copy's socket could not tell it where "listen *:80" was reached */
+
+    if (ngx_connection_local_sockaddr(from, NULL, 0) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
     if (from->local_sockaddr) {
         c->local_sockaddr = ngx_palloc(c->pool, from->local_socklen);
@@ -411,8 +421,61 @@ ngx_http_llm_copy_variables(ngx_http_request_t *r, ngx_http_request_t *copy)
         copy->variables[i].data = value.data;
     }
 
+#if (NGX_PCRE)
+    return ngx_http_llm_copy_captures(r, copy);
+#else
+    return NGX_OK;
+#endif
+}
+
+
+#if (NGX_PCRE)
+
+/* $1 and its like: pairs of offsets, and the text that they point into.  The
+ * next regex writes to the same memory: it has room for any. */
+
+static ngx_int_t
+ngx_http_llm_copy_captures(ngx_http_request_t *r, ngx_http_request_t *copy)
+{
+    ngx_str_t                   data;
+    ngx_uint_t                  i;
+    ngx_http_core_main_conf_t  *cmcf;
+
+    /* a regex without groups leaves the first pair as it was, if any */
+
+    if (r->ncaptures <= 2) {
+        return NGX_OK;
+    }
+
+    cmcf = ngx_http_get_module_main_conf(r, ngx_http_core_module);
+
+    copy->captures = ngx_palloc(copy->pool, cmcf->ncaptures * sizeof(int));
+    if (copy->captures == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(copy->captures, r->captures, r->ncaptures * sizeof(int));
+
+    data.len = 0;
+    data.data = r->captures_data;
+
+    for (i = 3; i < r->ncaptures; i += 2) {
+        if (r->captures[i] > (int) data.len) {
+            data.len = r->captures[i];
+        }
+    }
+
+    if (ngx_http_llm_copy_str(copy->pool, &data, &data) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    copy->captures_data = data.data;
+    copy->ncaptures = r->ncaptures;
+
     return NGX_OK;
 }
+
+#endif
 
 
 static ngx_int_t

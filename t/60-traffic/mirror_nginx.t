@@ -15,7 +15,8 @@ my $conf = <<'EOC';
     log_format llm '$status|$llm_variant';
     access_log %%DIR%%/llm.log llm;
     llm_provider blue { dialect openai; base_url http://127.0.0.1:%%UP%%/blue/v1; breaker off; }
-    llm_provider green { dialect openai; base_url http://127.0.0.1:%%UP%%/green/v1; breaker off; }
+    llm_provider green { dialect openai; base_url http://127.0.0.1:%%UP%%/green/v1; breaker off;
+                         header X-Where "$server_addr:$server_port $2 $1"; header X-Tenant $tenant; }
     llm_provider small { dialect openai; base_url http://127.0.0.1:%%UP%%/small/v1; breaker off; inflight 1 queue=10 wait=20s; }
     llm_provider canned { dialect mock; latency 20ms; }
     llm_provider off { dialect openai; base_url http://127.0.0.1:%%UP%%/off/v1; enabled off; }
@@ -34,6 +35,9 @@ my $conf = <<'EOC';
         location = /up { return 204; }
     }
     server { listen 127.0.0.1:%%PORT_H2%% http2; location /v1/ { llm_pass all; } }
+    server { listen *:%%PORT_ANY%%; location ~ ^/of/(\w+)/(\w+)/v1/ { llm_pass all; }
+             location ~ ^/no/group { llm_pass all; } }
+    map $http_x_tenant $tenant { default ""; ~^(a)(b)(c)(d)(e)(f)$ "$6$5$4"; }
 EOC
 
 sub gateway {
@@ -83,6 +87,16 @@ $up->forget;
 is($gw->post($chat, $body)->status, 200, 'a body in a file');
 counted($gw, 'all', '... is copied', $before + 1 . ' 0 0');
 is(($up->received('/green/*'))[0]{body}, $body, '... byte by byte');
+
+# ---- where it came from ---------------------------------------------------------
+
+$up->forget;
+is($gw->http(POST => "/of/one/two$chat", {}, chat_body('m'), port => $gw->port('ANY'))->status, 200, 'listen on all addresses, a regex');
+counted($gw, 'all', '... copied', $before + 2 . ' 0 0');
+is(($up->received('/green/*'))[0]{h}{'x-where'}, '127.0.0.1:' . $gw->port('ANY') . ' two one', '... with all that was known of it');
+is($gw->http(POST => "/no/group$chat", { 'X-Tenant' => 'abcdef' }, chat_body('m'), port => $gw->port('ANY'))->status, 200, 'a regex without groups');
+counted($gw, 'all', '... copied', $before + 3 . ' 0 0');
+is(($up->received('/green/*'))[1]{h}{'x-tenant'}, 'fed', '... and its own groups in a map');
 
 # ---- no room, no model, no network ------------------------------------------------
 
