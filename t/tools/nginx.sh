@@ -97,8 +97,6 @@ build()
 {
     local tree want configure keep=() f
 
-    want="$cc_opt $ld_opt $(cat "$top/config"; cd "$top"
-                    find src -name '*.[ch]' | LC_ALL=C sort)"
     mkdir -p "$out"
 
     # one build at a time: parallel calls wait for each other
@@ -106,6 +104,8 @@ build()
     flock 9
 
     tree=$(source_tree)
+    want="$tree $cc_opt $ld_opt $(cat "$top/config"; cd "$top"
+                    find src -name '*.[ch]' | LC_ALL=C sort)"
 
     . /usr/share/nginx/src/conf_flags
     for f in "${NGX_CONF_FLAGS[@]}"; do
