@@ -27,7 +27,7 @@ typedef struct {
     llm_msec_t                    now;
     llm_msec_t                    window;
     uint64_t                      samples;     /* of the canary, in its step */
-    ngx_uint_t                    pending;     /* one of its triggers is */
+    ngx_uint_t                    pending;     /* a trigger is, or doubts */
     ngx_http_llm_variant_view_t   view;
 } ngx_http_llm_admin_view_t;
 
@@ -121,7 +121,8 @@ ngx_http_llm_admin_view(ngx_http_llm_admin_t *a, ngx_http_llm_split_t *split,
     v->split = split;
     v->doc = doc;
     v->now = ngx_http_llm_store_now(&a->lmcf->store);
-    v->samples = ngx_http_llm_split_samples(&a->lmcf->store, &split->store);
+    v->samples = ngx_http_llm_split_samples(&a->lmcf->store, &split->store,
+                                            &v->pending);
     v->window = llm_pace_scale(&split->store.pace, NGX_HTTP_LLM_ADMIN_WINDOW);
 
     ngx_http_llm_admin_view_short(a, split, doc, out);

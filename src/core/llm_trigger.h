@@ -106,6 +106,11 @@ typedef struct {
 void llm_trigger_measure(const llm_trigger_conf_t *conf,
     const llm_pace_t *pace, const llm_arms_t *arms, llm_measure_t *m);
 
+/* For a condition that has too few samples in any of its windows: whether the
+ * counters (by llm_count_t) of a whole step are over its threshold, with
+ * nothing compared.  0 for conditions that are not about errors or JSON. */
+int llm_trigger_doubts(const llm_trigger_conf_t *conf, const uint64_t *count);
+
 
 typedef enum {
     LLM_TRIGGER_IDLE = 0,

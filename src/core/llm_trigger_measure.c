@@ -580,3 +580,36 @@ llm_trigger_measure(const llm_trigger_conf_t *conf, const llm_pace_t *pace,
         return;
     }
 }
+
+
+int
+llm_trigger_doubts(const llm_trigger_conf_t *conf, const uint64_t *count)
+{
+    uint64_t       n, bad;
+    llm_measure_t  m;
+
+    switch (conf->kind) {
+
+    case LLM_TRIGGER_ERROR_RATE:
+    case LLM_TRIGGER_FAST_BURN:
+        n = count[LLM_COUNT_N];
+        bad = count[LLM_COUNT_ERRORS];
+        break;
+
+    case LLM_TRIGGER_JSON_INVALID:
+        n = count[LLM_COUNT_JSON_CHECKED];
+        bad = count[LLM_COUNT_JSON_INVALID];
+        break;
+
+    default:
+        return 0;
+    }
+
+    if (n == 0) {
+        return 0;
+    }
+
+    llm_measure_rate(conf, bad, n, &m);
+
+    return m.result == LLM_MEASURE_TRUE;
+}

@@ -155,8 +155,10 @@ typedef struct {
     uint32_t                    guarded;    /* bitmap: triggers look at them */
     llm_msec_t                  reset[LLM_SPLIT_VARIANTS];  /* since then */
     llm_msec_t                  since;      /* of the rollout's stage … */
-    uint64_t                    before;     /* … outcomes of the canary by
-                                               then */
+    uint64_t                    before[LLM_COUNTS];     /* … totals of the
+                                                           canary by then */
+    uint32_t                    doubts;     /* … too few samples for some
+                                               condition, and bad ones */
 } ngx_http_llm_split_watch_t;
 
 

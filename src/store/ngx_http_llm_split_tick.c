@@ -47,6 +47,8 @@ static void ngx_http_llm_tick_triggers_locked(ngx_http_llm_tick_t *t,
 static void ngx_http_llm_tick_fire_locked(ngx_http_llm_tick_t *t,
     uint32_t variant, ngx_uint_t trigger);
 static void ngx_http_llm_tick_rollout_locked(ngx_http_llm_tick_t *t);
+static void ngx_http_llm_tick_evidence_locked(ngx_http_llm_tick_t *t,
+    llm_rollout_in_t *in);
 static ngx_http_llm_split_event_t *ngx_http_llm_tick_event(
     ngx_http_llm_tick_t *t, uint32_t variant);
 
@@ -135,8 +137,11 @@ ngx_http_llm_tick_watch_locked(ngx_http_llm_tick_t *t)
 
     if (doc->canary < t->node->n && watch->since != doc->since) {
         watch->since = doc->since;
-        watch->before = t->node->variant[doc->canary]
-                        ->totals.count[LLM_COUNT_N];
+        watch->doubts = 0;
+
+        for (i = 0; i < LLM_COUNTS; i++) {
+            watch->before[i] = t->node->variant[doc->canary]->totals.count[i];
+        }
     }
 }
 
@@ -287,13 +292,10 @@ ngx_http_llm_tick_event(ngx_http_llm_tick_t *t, uint32_t variant)
 static void
 ngx_http_llm_tick_rollout_locked(ngx_http_llm_tick_t *t)
 {
-    llm_msec_t            clear;
     ngx_str_t             action;
-    ngx_uint_t            i;
     llm_split_doc_t       before, *doc;
     llm_rollout_in_t      in;
     llm_rollout_move_t    move;
-    llm_trigger_state_t  *state;
     ngx_http_llm_actor_t  actor;
 
     static const ngx_str_t  actions[] = {
@@ -309,29 +311,7 @@ ngx_http_llm_tick_rollout_locked(ngx_http_llm_tick_t *t)
         return;
     }
 
-    in.now = t->now;
-    in.samples = t->node->variant[doc->canary]->totals.count[LLM_COUNT_N]
-                 - t->node->watch.before;
-    in.clear_min = llm_pace_scale(&t->split->pace, NGX_HTTP_LLM_TICK_CLEAR);
-    in.clear = LLM_NEVER;
-    in.pending = 0;
-
-    for (i = 0; i < t->split->trigger_n; i++) {
-
-        if (t->split->trigger[i].action == LLM_ACTION_LOG) {
-            continue;
-        }
-
-        state = &t->node->trigger[i][doc->canary];
-
-        if (state->status != LLM_TRIGGER_IDLE) {
-            in.pending = 1;
-            continue;
-        }
-
-        clear = t->now > state->clear_at ? t->now - state->clear_at : 0;
-        in.clear = clear < in.clear ? clear : in.clear;
-    }
+    ngx_http_llm_tick_evidence_locked(t, &in);
 
     before = *doc;
     move = llm_rollout_tick(&t->split->rollout, doc, t->node->owner, &in);
@@ -352,9 +332,64 @@ ngx_http_llm_tick_rollout_locked(ngx_http_llm_tick_t *t)
 }
 
 
+/*
+ * What the outcomes of this step say.  Too few of them for a condition are not
+ * against a step, or none would ever pass without answers in JSON; but those
+ * few must not be over the threshold.
+ */
+
+static void
+ngx_http_llm_tick_evidence_locked(ngx_http_llm_tick_t *t, llm_rollout_in_t *in)
+{
+    uint64_t                     step[LLM_COUNTS];
+    llm_msec_t                   clear;
+    ngx_uint_t                   i;
+    llm_trigger_state_t         *state;
+    ngx_http_llm_split_watch_t  *watch;
+
+    watch = &t->node->watch;
+    watch->doubts = 0;
+
+    for (i = 0; i < LLM_COUNTS; i++) {
+        step[i] = t->node->variant[t->node->doc.canary]->totals.count[i]
+                  - watch->before[i];
+    }
+
+    in->now = t->now;
+    in->samples = step[LLM_COUNT_N];
+    in->clear_min = llm_pace_scale(&t->split->pace, NGX_HTTP_LLM_TICK_CLEAR);
+    in->clear = LLM_NEVER;
+    in->pending = 0;
+
+    for (i = 0; i < t->split->trigger_n; i++) {
+
+        if (t->split->trigger[i].action == LLM_ACTION_LOG) {
+            continue;
+        }
+
+        state = &t->node->trigger[i][t->node->doc.canary];
+
+        if (state->status != LLM_TRIGGER_IDLE) {
+            in->pending = 1;
+            continue;
+        }
+
+        if (state->last.result == LLM_MEASURE_INSUFFICIENT
+            && llm_trigger_doubts(&t->split->trigger[i], step))
+        {
+            watch->doubts = 1;
+            in->pending = 1;
+        }
+
+        clear = t->now > state->clear_at ? t->now - state->clear_at : 0;
+        in->clear = clear < in->clear ? clear : in->clear;
+    }
+}
+
+
 uint64_t
 ngx_http_llm_split_samples(ngx_http_llm_store_t *store,
-    ngx_http_llm_store_split_t *split)
+    ngx_http_llm_store_split_t *split, ngx_uint_t *doubts)
 {
     uint64_t                     n;
     llm_split_doc_t             *doc;
@@ -365,12 +400,14 @@ ngx_http_llm_split_samples(ngx_http_llm_store_t *store,
     doc = &sn->doc;
     watch = &sn->watch;
     n = 0;
+    *doubts = 0;
 
     ngx_http_llm_store_lock(store);
 
     if (doc->canary < sn->n && watch->since == doc->since) {
         n = sn->variant[doc->canary]->totals.count[LLM_COUNT_N]
-            - watch->before;
+            - watch->before[LLM_COUNT_N];
+        *doubts = watch->doubts;
     }
 
     ngx_http_llm_store_unlock(store);

@@ -159,9 +159,10 @@ void ngx_http_llm_split_tick(ngx_http_llm_store_t *store,
     void *data);
 
 /* Outcomes of the canary since its step began, as the controller counts them;
- * 0 before it saw the step. */
+ * 0 before it saw the step.  `doubts` is set when a condition has too few of
+ * them, and those are over its threshold: the step waits. */
 uint64_t ngx_http_llm_split_samples(ngx_http_llm_store_t *store,
-    ngx_http_llm_store_split_t *split);
+    ngx_http_llm_store_split_t *split, ngx_uint_t *doubts);
 
 /*
  * The lead among the workers of a node.  NGX_OK: this worker has it (taken, or

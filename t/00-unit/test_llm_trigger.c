@@ -579,6 +579,39 @@ test_hold(void)
 }
 
 
+/* Too few samples for any window, and what there is is bad. */
+static void
+test_doubts(void)
+{
+    uint64_t            count[LLM_COUNTS] = { 0 };
+    llm_trigger_conf_t  conf = { 0 };
+
+    conf.kind = LLM_TRIGGER_ERROR_RATE;
+    conf.threshold = 500;
+    is_int(llm_trigger_doubts(&conf, count), 0, "no outcomes, no doubts");
+
+    count[LLM_COUNT_N] = 50;
+    count[LLM_COUNT_ERRORS] = 2;
+    is_int(llm_trigger_doubts(&conf, count), 0, "4 % of errors");
+    count[LLM_COUNT_ERRORS] = 3;
+    is_int(llm_trigger_doubts(&conf, count), 1, "6 % of errors");
+    count[LLM_COUNT_N] = 60;
+    is_int(llm_trigger_doubts(&conf, count), 0, "5 % of errors");
+    count[LLM_COUNT_N] = 2;
+    count[LLM_COUNT_ERRORS] = 2;
+    is_int(llm_trigger_doubts(&conf, count), 0, "two errors are no rate");
+
+    conf.kind = LLM_TRIGGER_JSON_INVALID;
+    count[LLM_COUNT_JSON_INVALID] = 3;
+    is_int(llm_trigger_doubts(&conf, count), 0, "nothing was JSON");
+    count[LLM_COUNT_JSON_CHECKED] = 10;
+    is_int(llm_trigger_doubts(&conf, count), 1, "bad JSON");
+
+    conf.kind = LLM_TRIGGER_P95_RISE;
+    is_int(llm_trigger_doubts(&conf, count), 0, "times are compared");
+}
+
+
 int
 main(void)
 {
@@ -593,6 +626,7 @@ main(void)
     test_p95();
     test_rise();
     test_hold();
+    test_doubts();
 
     return tap_done();
 }
