@@ -43,7 +43,7 @@ static const llm_str_t  llm_act_messages[] = {
     [LLM_ACT_AT_END] = llm_s("this variant is at the end of its steps already"),
     [LLM_ACT_WEIGHTS] = llm_s("the weights do not add up to 100 %"),
     [LLM_ACT_VARIANT] =
-        llm_s("name a \"variant\" that is not the baseline"),
+        llm_s("name a \"variant\" that is not the baseline, or (abort) none"),
 };
 
 
