@@ -116,11 +116,11 @@ bench: module
 	    src/core/llm_*.c -lm
 	@build/bench/core
 
-#: make soak       everything at once, at random (MINUTES=5, SEED=, SANE=1: ASan)
+#: make soak       everything at once, at random (MINUTES=5, SEED=, ASAN=1)
 soak: module
 	@$(TOOLS)/deps.sh test
-	@$(if $(SANE),$(TOOLS)/nginx.sh asan)
-	$(if $(SANE),$(TOOLS)/nginx.sh asan) perl t/soak/soak.pl
+	@$(if $(ASAN),$(TOOLS)/nginx.sh asan)
+	$(if $(ASAN),$(TOOLS)/nginx.sh asan) perl t/soak/soak.pl
 
 #: make install    module, load snippet and examples (DESTDIR=...)
 install: module
