@@ -48,9 +48,12 @@ esac
 cc_opt=$(echo $cc_opt)
 
 
+# apt_source TOOL ARGUMENTS: apt-get or apt-cache with source packages, and
+# with lists and caches of its own.
 apt_source()
 {
-    local apt=$top/build/apt sources f
+    local apt=$top/build/apt tool=$1 sources f
+    shift
     mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial"
 
     for f in /etc/apt/sources.list.d/*.sources; do
@@ -63,9 +66,30 @@ apt_source()
         sed -n 's/^deb /deb-src /p' /etc/apt/sources.list > "$sources"
     fi
 
-    apt-get -qq -o Dir::Etc::sourcelist="$sources" \
+    "$tool" -qq -o Dir::Etc::sourcelist="$sources" \
         -o Dir::Etc::sourceparts=- -o Dir::State::lists="$apt/lists" \
         -o Dir::Cache="$apt/cache" -o APT::Sandbox::User="$(id -un)" "$@"
+}
+
+
+# The revision that is installed, or another one of the same version: archives
+# drop a revision when a security update takes its place.
+debian_source()
+{
+    local version
+
+    version=$(dpkg-query -W -f '${source:Version}' nginx)
+    apt_source apt-get update
+    apt_source apt-get source "nginx=$version" && return
+
+    for version in $(apt_source apt-cache showsrc nginx |
+                     sed -n "s/^Version: \(${version%-*}-.*\)/\1/p")
+    do
+        echo "trying nginx $version instead" >&2
+        apt_source apt-get source "nginx=$version" && return
+    done
+
+    return 1
 }
 
 
@@ -85,8 +109,7 @@ source_tree()
         rm -rf "$top/build/src"
         mkdir -p "$top/build/src"
         echo "fetching the source package of nginx" >&2
-        (cd "$top/build/src" && apt_source update && apt_source source \
-            nginx="$(dpkg-query -W -f '${source:Version}' nginx)") >&2
+        (cd "$top/build/src" && debian_source) >&2
     fi
 
     echo "$tree"
