@@ -51,6 +51,33 @@ ngx_http_llm_app_pass(ngx_http_llm_ctx_t *ctx)
 }
 
 
+/*
+ * A slice, an include: of the variant that
+ * serves the request, as all variables are the main request's.  Its outcome is
+ * that of the request, as far as it has any.
+ */
+
+ngx_int_t
+ngx_http_llm_app_subrequest(ngx_http_request_t *r)
+{
+    ngx_http_llm_ctx_t       *ctx;
+    ngx_http_llm_loc_conf_t  *llcf;
+
+    ctx = ngx_http_llm_get_ctx(r->main);
+    llcf = ngx_http_get_module_loc_conf(r, ngx_http_llm_gateway_module);
+
+    if (ctx && ctx->app && llcf->proxy && llcf->split == ctx->split) {
+        return llcf->proxy(r);
+    }
+
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                  "\"llm_pass\" serves no subrequests, but those to the "
+                  "application that serves the request itself");
+
+    return NGX_HTTP_INTERNAL_SERVER_ERROR;
+}
+
+
 /* The proxy module asks for the address right after it made its upstream and
  * before it does anything with it: then is the time to remember which one it
  * is, as an error_page may put another in its place. */
@@ -234,12 +261,10 @@ ngx_http_llm_app_class(ngx_http_llm_ctx_t *ctx)
 
     status = u->state->status;
 
-    if (status == NGX_HTTP_GATEWAY_TIME_OUT && u->headers_in.status_n == 0) {
-        return LLM_CLASS_TIMEOUT_HEADER;
-    }
-
-    if (status == NGX_HTTP_BAD_GATEWAY && u->headers_in.status_n == 0) {
-        return LLM_CLASS_NETWORK;
+    if (u->headers_in.status_n == 0) {
+        /* or no HTTP, which nginx passes on as HTTP/0.9 with status 200 */
+        return status == NGX_HTTP_GATEWAY_TIME_OUT ? LLM_CLASS_TIMEOUT_HEADER
+                                                   : LLM_CLASS_NETWORK;
     }
 
     if (status >= NGX_HTTP_INTERNAL_SERVER_ERROR) {

@@ -315,12 +315,14 @@ ngx_uint_t ngx_http_llm_target_is_on(ngx_http_llm_target_t *t);
 
 /*
  * app.c: a request of an application.  pass hands it to the proxy module, whose
- * result it returns; answer and body are called for what the client gets: they
- * count a changed protocol, and see whether there was an end.  The rest are
- * values of variables: the address of the application, and what it gets of the
- * headers that concern a connection.
+ * result it returns, and subrequest does so for one that nginx makes beside it;
+ * answer and body are called for what the client gets: they count a changed
+ * protocol, and see whether there was an end.  The rest are values of
+ * variables: the address of the application, and what it gets of the headers
+ * that concern a connection.
  */
 ngx_int_t ngx_http_llm_app_pass(ngx_http_llm_ctx_t *ctx);
+ngx_int_t ngx_http_llm_app_subrequest(ngx_http_request_t *r);
 ngx_int_t ngx_http_llm_app_answer(ngx_http_llm_ctx_t *ctx);
 void ngx_http_llm_app_body(ngx_http_llm_ctx_t *ctx, ngx_chain_t *in);
 void ngx_http_llm_app_url(ngx_http_llm_ctx_t *ctx, ngx_str_t *s);

@@ -37,8 +37,8 @@ ngx_http_llm_handler(ngx_http_request_t *r)
     ngx_http_llm_ctx_t  *ctx;
 
     if (r != r->main) {
-        /* a subrequest has no body of its own to send anywhere */
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        /* it has no body of its own to send anywhere */
+        return ngx_http_llm_app_subrequest(r);
     }
 
     ctx = ngx_http_llm_create_ctx(r);

@@ -94,6 +94,8 @@ counts('its own 502', '/s/', [ [ status => 502 ], [ body => 'no' ] ], 'n=1 error
 counts('nobody there', '/dead/', undef, 'n=1 errors=1', 'network', split => 'dead');
 counts('closed at once', '/s/', [ [ 'fin' ] ], 'n=1 errors=1', 'network');
 counts('never answers', '/s/', [ [ 'hang' ] ], 'n=1 errors=1', 'timeout_header');
+$gw->expect_log(qr/upstream sent no valid HTTP/);
+counts('no HTTP', '/s/', [ [ send => 'rubbish\r\n\r\n' ], [ 'fin' ] ], 'n=1 errors=1', 'network');
 counts('another server of the upstream', '/pair/', $ok, 'n=1', 'ok', split => 'pair');
 
 for my $path ('/s/', '/on/') {
