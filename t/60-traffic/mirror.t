@@ -6,7 +6,8 @@ use lib 't/lib';
 use Test::LLM;
 
 my $up = Test::LLM::Upstream->new;
-my $gw = Test::LLM::Gateway->new(vars => { UP => $up->port }, env => { KEY_G => 'sk-green-00001' }, conf => <<'EOC')->start;
+my $gw = Test::LLM::Gateway->new(vars => { UP => $up->port, TOTAL => 20 * $Test::LLM::Gateway::SLOW . 's' },
+    env => { KEY_G => 'sk-green-00001' }, conf => <<'EOC')->start;
     llm_zone t:16m;
     client_max_body_size 10m;
     log_format llm '$status|$llm_variant|$llm_attempts|$request_method';
@@ -15,7 +16,7 @@ my $gw = Test::LLM::Gateway->new(vars => { UP => $up->port }, env => { KEY_G => 
     llm_key_pool g { key env:KEY_G; cooldown off; }
     llm_provider blue { dialect openai; base_url http://127.0.0.1:%%UP%%/blue/v1; breaker off; }
     llm_provider green { dialect openai; base_url http://127.0.0.1:%%UP%%/green/v1; keys g; breaker off;
-                         header X-Seen $http_x_seen; header X-Set $set; timeout total=20s; }
+                         header X-Seen $http_x_seen; header X-Set $set; timeout total=%%TOTAL%%; }
     llm_provider spare { dialect openai; base_url http://127.0.0.1:%%UP%%/spare/v1; breaker off; }
     llm_route two { target green; target spare; }
     llm_prompt p { user "{text}"; set model x; answer json repair=on; }
