@@ -2,11 +2,11 @@
  * The document of a split, and everything that may change it: an operator, the
  * controller, a trigger.
  *
- * The document is what all workers (and, later, nodes) agree on; its version
- * grows with every change.  A rollout moves one variant, the canary, through
- * steps of weight; no data is never success.  A variant that was rolled back is
- * barred: neither a weight nor a forced header nor affinity reaches it until it
- * is started again.
+ * The document is what all workers agree on, and all nodes, too
+ * (llm_rollout_merge.h); its version grows with every change.  A rollout moves
+ * one variant, the canary, through steps of weight; no data is never success.
+ * A variant that was rolled back is barred: neither a weight nor a forced
+ * header nor affinity reaches it until it is started again.
  *
  *     none -> progressing(step) -> soaking -> completed
  *               |      ^    |         |
@@ -24,6 +24,7 @@
 
 #define LLM_ROLLOUT_STEPS  16
 #define LLM_ROLLOUT_NOBODY  UINT32_MAX
+#define LLM_ROLLOUT_TOMBS  8
 
 
 /* As written in the file; times in ms. */
@@ -57,12 +58,22 @@ typedef enum {
     LLM_WHY_RESTART                     /* down for longer than a bake */
 } llm_rollout_why_t;
 
+/* An abort that must not be undone by a document from before it, or from
+ * somebody who has not heard of it. */
+typedef struct {
+    uint64_t    version;                /* that the abort made; 0: free */
+    uint64_t    rollout;
+    uint32_t    variant;
+} llm_tomb_t;
+
 /* Lives in shared memory, is written under a lock. */
 typedef struct {
     uint64_t    version;                /* from 1 */
-    uint64_t    epoch;
+    uint64_t    epoch;                  /* from 1: how often the nodes had to
+                                           give Redis its documents back */
     uint64_t    salt;                   /* of the buckets */
-    uint64_t    rollout;                /* random id of the last one; 0 */
+    uint64_t    rollout;                /* random id of the last one, or of
+                                           what lifted a bar since; 0 */
     uint32_t    n;                      /* variants */
     uint32_t    base;                   /* the baseline variant */
     uint32_t    canary;                 /* of the last rollout, or NOBODY */
@@ -77,6 +88,7 @@ typedef struct {
     llm_msec_t  until;                  /* end of bake, of soak; 0 */
     llm_msec_t  rested;                 /* no start before, but by force */
     llm_msec_t  updated;
+    llm_tomb_t  tomb[LLM_ROLLOUT_TOMBS];        /* the newest first */
 } llm_split_doc_t;
 
 

@@ -128,6 +128,10 @@ llm_act_set(const llm_rollout_conf_t *conf, llm_split_doc_t *doc,
     doc->weighed = act->now;
     memcpy(doc->weight, act->weight, doc->n * sizeof(uint32_t));
 
+    if (barred) {
+        doc->rollout = act->random;     /* another attempt */
+    }
+
     (void) llm_split_reweigh(owner, doc->weight, doc->n, doc->base);
 
     if (llm_rollout_is_running(doc)) {
@@ -341,8 +345,7 @@ llm_rollout_suspects(const llm_rollout_conf_t *conf,
 }
 
 
-/* Who becomes the baseline when it is aborted itself; n: nobody is left. */
-static uint32_t
+uint32_t
 llm_rollout_heir(const llm_split_doc_t *doc)
 {
     uint32_t  i;
@@ -354,6 +357,39 @@ llm_rollout_heir(const llm_split_doc_t *doc)
     }
 
     return i;
+}
+
+
+/* Bars these variants and takes their weights. */
+static void
+llm_rollout_oust(llm_split_doc_t *doc, uint8_t *owner, uint32_t out,
+    llm_msec_t now)
+{
+    uint32_t    i;
+    llm_tomb_t  tomb;
+
+    doc->barred |= out;
+
+    tomb.version = doc->version + 1;
+    tomb.rollout = doc->rollout;
+
+    for (i = 0; i < doc->n; i++) {
+
+        if (!(out >> i & 1)) {
+            continue;
+        }
+
+        tomb.variant = i;
+        llm_rollout_entomb(doc, &tomb);
+
+        if (doc->weight[i]) {
+            doc->weight[doc->base] += doc->weight[i];
+            doc->weight[i] = 0;
+            doc->weighed = now;
+        }
+    }
+
+    (void) llm_split_reweigh(owner, doc->weight, doc->n, doc->base);
 }
 
 
@@ -387,17 +423,7 @@ llm_act_abort(const llm_rollout_conf_t *conf, llm_split_doc_t *doc,
         doc->base = i;
     }
 
-    doc->barred |= out;
-
-    for (i = 0; i < doc->n; i++) {
-        if ((out >> i & 1) && doc->weight[i]) {
-            doc->weight[doc->base] += doc->weight[i];
-            doc->weight[i] = 0;
-            doc->weighed = act->now;
-        }
-    }
-
-    (void) llm_split_reweigh(owner, doc->weight, doc->n, doc->base);
+    llm_rollout_oust(doc, owner, out, act->now);
 
     if (llm_rollout_is_running(doc) && !(out >> doc->canary & 1)) {
         return LLM_ACT_DONE;            /* the rollout of another one */
@@ -458,6 +484,10 @@ llm_act_swap(const llm_rollout_conf_t *conf, llm_split_doc_t *doc,
     weight = doc->weight[other];
     doc->weight[other] = doc->weight[doc->base];
     doc->weight[doc->base] = weight;
+
+    if (llm_rollout_is_barred(doc, other)) {
+        doc->rollout = act->random;
+    }
 
     doc->base = other;
     doc->barred &= ~((uint32_t) 1 << other);

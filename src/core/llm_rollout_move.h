@@ -1,6 +1,7 @@
 /*
  * The moves of a rollout that its tick (llm_rollout.c) and the verbs
- * (llm_rollout_act.c) have in common.  Only these two files include it.
+ * (llm_rollout_act.c) have in common, and what llm_rollout_merge.c knows of
+ * them.  Nobody else includes it.
  *
  * None of them counts the version up: llm_rollout_changed() does, once for a
  * change.  doc->canary and doc->base are two variants.
@@ -36,6 +37,12 @@ void llm_rollout_complete(llm_split_doc_t *doc, uint8_t *owner,
 
 void llm_rollout_pause(llm_split_doc_t *doc, llm_rollout_why_t why,
     llm_msec_t now);
+
+/* Who becomes the baseline when it is aborted itself; n: nobody is left. */
+uint32_t llm_rollout_heir(const llm_split_doc_t *doc);
+
+/* Remembers an abort; of too many the oldest is forgotten. */
+void llm_rollout_entomb(llm_split_doc_t *doc, const llm_tomb_t *tomb);
 
 #pragma GCC visibility pop
 

@@ -19,7 +19,7 @@
 
 
 #define NGX_HTTP_LLM_SHM_MAGIC   0x6c6c6d67
-#define NGX_HTTP_LLM_SHM_LAYOUT  3
+#define NGX_HTTP_LLM_SHM_LAYOUT  4
 
 #define NGX_HTTP_LLM_ROWS        128        /* workers, old ones included */
 #define NGX_HTTP_LLM_LANES       64         /* models of a pool with memory of
