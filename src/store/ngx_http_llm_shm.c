@@ -171,6 +171,10 @@ ngx_http_llm_shm_root(ngx_http_llm_store_t *store, ngx_shm_zone_t *zone,
         ngx_queue_init(&root->objects.used);
         ngx_memset(root->audit.hash, '0', NGX_HTTP_LLM_AUDIT_HASH);
 
+        if (ngx_http_llm_nodes_init(root) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
         shpool->data = root;
 
     } else if (root->magic != NGX_HTTP_LLM_SHM_MAGIC

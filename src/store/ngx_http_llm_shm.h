@@ -14,6 +14,7 @@
 #include <ngx_core.h>
 #include <cjson/cJSON.h>
 
+#include "ngx_http_llm_nodes.h"
 #include "ngx_http_llm_store.h"
 #include "ngx_http_llm_traffic.h"
 
@@ -254,6 +255,24 @@ typedef struct {
 } ngx_http_llm_lead_t;
 
 
+/* What this node knows of itself and of the others: the agent writes, every
+ * worker reads single words.  Times are by ngx_http_llm_store_now(). */
+typedef struct {
+    u_char                      id[NGX_HTTP_LLM_NODE_ID];
+    uint64_t                    place;      /* n << 32 | rank */
+    int64_t                     skew;
+    llm_msec_t                  answered;   /* the newest answer; 0: never */
+    llm_msec_t                  seen;
+    llm_msec_t                  learning;   /* until then */
+    llm_msec_t                  lead;       /* this node leads until then */
+    uint64_t                    term;
+    uint64_t                    boot;
+    uint32_t                    hurry;      /* a worker wants a poll */
+    uint32_t                    live_n;     /* under the lock, as the names */
+    u_char                      live[NGX_HTTP_LLM_NODES][NGX_HTTP_LLM_NODE_ID];
+} ngx_http_llm_nodes_shm_t;
+
+
 typedef struct {
     uint32_t                    magic;
     uint32_t                    layout;
@@ -270,6 +289,7 @@ typedef struct {
     ngx_queue_t                 splits;
     ngx_queue_t                 cells[NGX_HTTP_LLM_CELLS];
     ngx_http_llm_lead_t         lead;
+    ngx_http_llm_nodes_shm_t    nodes;
     ngx_http_llm_audit_t        audit;
     ngx_http_llm_objects_t      objects;
     ngx_http_llm_votes_t       *votes;      /* NULL: no experiment yet */
@@ -303,6 +323,11 @@ ngx_int_t ngx_http_llm_shm_init(ngx_shm_zone_t *zone, void *data);
 /* An error that says for what the zone is too small. */
 ngx_int_t ngx_http_llm_shm_full(ngx_http_llm_store_t *store, char *what,
     ngx_str_t *name);
+
+
+/* ngx_http_llm_nodes.c: a new zone's node, alone.  NGX_ERROR: there is no
+ * randomness for its name. */
+ngx_int_t ngx_http_llm_nodes_init(ngx_http_llm_root_t *root);
 
 
 /* ngx_http_llm_cell.c */

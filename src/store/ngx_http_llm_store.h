@@ -61,7 +61,7 @@ typedef struct {
 
 
 /* Part of the main configuration; zeroed, then filled by the configuration up
- * to `state`.  The rest is the store's own. */
+ * to `redis`.  The rest is the store's own. */
 struct ngx_http_llm_store_s {
     ngx_array_t                pools;           /* … of store_pool_t * */
     ngx_array_t                gates;           /* … of store_gate_t * */
@@ -69,6 +69,8 @@ struct ngx_http_llm_store_s {
     ngx_array_t                switches;        /* … of store_switch_t * */
     ngx_array_t                meters;          /* … of store_meter_t * */
     ngx_path_t                *state;           /* llm_state, or NULL */
+    struct ngx_http_llm_redis_s
+                              *redis;           /* llm_redis, or NULL */
 
     ngx_shm_zone_t            *zone;            /* NULL: llm_zone is missing */
     ngx_slab_pool_t           *shpool;
