@@ -10,6 +10,7 @@
 
 #define LLM_LIMIT_SLOTS   (LLM_RING - 1)        /* full sub-buckets */
 #define LLM_LIMIT_BACK_S  3600                  /* a clock may go back so far */
+#define LLM_GAUGE_WAIT    1000                  /* ms: nobody knows */
 
 
 static const llm_tz_t  llm_limit_utc;
@@ -76,14 +77,14 @@ llm_sliding_newest(const llm_limit_t *l, const llm_limit_state_t *s,
 
 
 /* What slot number n holds when `newest` is the current one. */
-static uint32_t
+static uint64_t
 llm_sliding_count(const llm_limit_state_t *s, uint64_t n, uint64_t newest)
 {
     if (n > s->at || n + LLM_RING <= s->at || n + LLM_RING <= newest) {
         return 0;
     }
 
-    return s->ring[n % LLM_RING];
+    return llm_limit_slot(s, n % LLM_RING);
 }
 
 
@@ -95,7 +96,7 @@ llm_sliding_used(const llm_limit_state_t *s, uint64_t newest)
 
     /* the usual case needs no look at the numbers of the slots */
     for (n = 0, i = 0; i < LLM_RING; i++) {
-        n += newest == s->at ? s->ring[i]
+        n += newest == s->at ? llm_limit_slot(s, i)
                              : llm_sliding_count(s, newest - i, newest);
     }
 
@@ -112,12 +113,13 @@ llm_sliding_turn(const llm_limit_t *l, llm_limit_state_t *s, llm_msec_t now)
 
     if (newest < s->at) {
         memset(s->ring, 0, sizeof(s->ring));
+        memset(s->high, 0, sizeof(s->high));
         s->at = newest;
         return;
     }
 
     for (n = newest; n > s->at && newest - n < LLM_RING; n--) {
-        s->ring[n % LLM_RING] = 0;
+        llm_limit_set_slot(s, n % LLM_RING, 0);
     }
 
     s->at = newest;
@@ -125,9 +127,11 @@ llm_sliding_turn(const llm_limit_t *l, llm_limit_state_t *s, llm_msec_t now)
 
 
 static void
-llm_sliding_charge(uint32_t *slot, uint64_t n)
+llm_sliding_charge(llm_limit_state_t *s, uint64_t slot, uint64_t n)
 {
-    *slot = n > UINT32_MAX - *slot ? UINT32_MAX : *slot + (uint32_t) n;
+    slot %= LLM_RING;
+
+    llm_limit_set_slot(s, slot, llm_limit_add(llm_limit_slot(s, slot), n));
 }
 
 
@@ -174,10 +178,10 @@ llm_sliding_learn(const llm_limit_t *l, llm_limit_state_t *s, uint64_t used,
     more = llm_limit_sub(used, llm_sliding_used(s, s->at));
 
     for (i = 0; i < LLM_RING; i++) {
-        llm_sliding_charge(&s->ring[i], more / LLM_RING);
+        llm_sliding_charge(s, i, more / LLM_RING);
     }
 
-    llm_sliding_charge(&s->ring[s->at % LLM_RING], more % LLM_RING);
+    llm_sliding_charge(s, s->at, more % LLM_RING);
 }
 
 
@@ -252,6 +256,16 @@ llm_calendar_start(const llm_limit_t *l, const llm_limit_state_t *s,
 }
 
 
+void
+llm_limit_calendar(const llm_limit_t *l, llm_msec_t now, uint64_t *start,
+    uint64_t *next)
+{
+    static const llm_limit_state_t  none;
+
+    *start = llm_calendar_start(l, &none, now, next);
+}
+
+
 static uint64_t
 llm_calendar_used(const llm_limit_t *l, const llm_limit_state_t *s,
     llm_msec_t now)
@@ -297,6 +311,10 @@ llm_limit_wait(const llm_limit_t *l, const llm_limit_state_t *s, uint64_t need,
         return LLM_NEVER;
     }
 
+    if (l->dim == LLM_DIM_PARALLEL) {
+        return s->used <= l->max - need ? 0 : LLM_GAUGE_WAIT;
+    }
+
     switch (l->clock) {
     case LLM_CLOCK_REFILL:
         return llm_refill_wait(l, s, need, now);
@@ -312,6 +330,10 @@ uint64_t
 llm_limit_left(const llm_limit_t *l, const llm_limit_state_t *s, llm_msec_t now)
 {
     uint64_t  used, window;
+
+    if (l->dim == LLM_DIM_PARALLEL) {
+        return llm_limit_sub(l->max, s->used);
+    }
 
     switch (l->clock) {
     case LLM_CLOCK_REFILL:
@@ -334,6 +356,11 @@ void
 llm_limit_take(const llm_limit_t *l, llm_limit_state_t *s, uint64_t n,
     llm_msec_t now)
 {
+    if (l->dim == LLM_DIM_PARALLEL) {
+        s->used = llm_limit_add(s->used, n);
+        return;
+    }
+
     switch (l->clock) {
     case LLM_CLOCK_REFILL:
         n = llm_limit_mul(n, llm_limit_window(l));
@@ -345,7 +372,7 @@ llm_limit_take(const llm_limit_t *l, llm_limit_state_t *s, uint64_t n,
         return;
     default:
         llm_sliding_turn(l, s, now);
-        llm_sliding_charge(&s->ring[s->at % LLM_RING], n);
+        llm_sliding_charge(s, s->at, n);
     }
 }
 
@@ -356,8 +383,7 @@ static void
 llm_limit_give(const llm_limit_t *l, llm_limit_state_t *s, uint64_t n,
     llm_msec_t taken, llm_msec_t now)
 {
-    uint64_t   slot;
-    uint32_t  *at;
+    uint64_t  slot;
 
     switch (l->clock) {
     case LLM_CLOCK_REFILL:
@@ -375,8 +401,9 @@ llm_limit_give(const llm_limit_t *l, llm_limit_state_t *s, uint64_t n,
         slot = llm_sliding_slot(l, taken);
 
         if (slot <= s->at && slot + LLM_RING > s->at) {
-            at = &s->ring[slot % LLM_RING];
-            *at -= n < *at ? (uint32_t) n : *at;
+            slot %= LLM_RING;
+            llm_limit_set_slot(s, slot,
+                            llm_limit_sub(llm_limit_slot(s, slot), n));
         }
     }
 }
@@ -387,6 +414,11 @@ llm_limit_settle(const llm_limit_t *l, llm_limit_state_t *s, uint64_t reserved,
     uint64_t actual, llm_msec_t taken, llm_msec_t now)
 {
     uint64_t  slot;
+
+    if (l->dim == LLM_DIM_PARALLEL) {
+        s->used = llm_limit_sub(llm_limit_add(s->used, actual), reserved);
+        return;
+    }
 
     if (actual <= reserved) {
         if (actual < reserved) {
@@ -401,7 +433,7 @@ llm_limit_settle(const llm_limit_t *l, llm_limit_state_t *s, uint64_t reserved,
         slot = llm_sliding_slot(l, taken);
 
         if (slot <= s->at && slot + LLM_RING > s->at) {
-            llm_sliding_charge(&s->ring[slot % LLM_RING], actual - reserved);
+            llm_sliding_charge(s, slot, actual - reserved);
         }
         return;
     }

@@ -20,7 +20,10 @@
 
 typedef enum {
     LLM_DIM_REQUESTS, LLM_DIM_TOKENS, LLM_DIM_INPUT_TOKENS,
-    LLM_DIM_OUTPUT_TOKENS, LLM_DIM_AUDIO_MS, LLM_DIM_N
+    LLM_DIM_OUTPUT_TOKENS, LLM_DIM_AUDIO_MS,
+    LLM_DIM_MONEY,                      /* nano-dollars; calendar only */
+    LLM_DIM_PARALLEL,                   /* a gauge: no clock at all */
+    LLM_DIM_N
 } llm_dim_t;
 
 typedef enum {
@@ -43,11 +46,34 @@ typedef struct {
 typedef struct {
     uint64_t  used;                     /* calendar: in the window; refill: at
                                            `at`, times the window in ms, so that
-                                           nothing is lost to rounding */
+                                           nothing is lost to rounding; gauge:
+                                           in use now */
     uint64_t  at;                       /* refill: epoch ms; calendar: start, s;
                                            sliding: number of the newest slot */
-    uint32_t  ring[LLM_RING];           /* sliding; saturates */
+    uint32_t  ring[LLM_RING];           /* sliding: 40 bits a slot, which is ten
+                                           times the most that is allowed … */
+    uint8_t   high[LLM_RING];           /* … the upper 8; saturates */
 } llm_limit_state_t;
+
+#define LLM_LIMIT_SLOT_MAX  ((1ULL << 40) - 1)
+
+
+static inline uint64_t
+llm_limit_slot(const llm_limit_state_t *s, uint64_t i)
+{
+    return (uint64_t) s->high[i] << 32 | s->ring[i];
+}
+
+
+static inline void
+llm_limit_set_slot(llm_limit_state_t *s, uint64_t i, uint64_t n)
+{
+    n = n > LLM_LIMIT_SLOT_MAX ? LLM_LIMIT_SLOT_MAX : n;
+
+    s->ring[i] = (uint32_t) (n & UINT32_MAX);
+    s->high[i] = (uint8_t) (n >> 32);
+}
+
 
 /* What a request needs of each dimension. */
 typedef struct {
@@ -56,6 +82,10 @@ typedef struct {
 
 /* Window length in ms (month: 31 days). */
 llm_msec_t llm_limit_window(const llm_limit_t *l);
+
+/* Calendar: first second of the window that `now` is in, and of the next. */
+void llm_limit_calendar(const llm_limit_t *l, llm_msec_t now, uint64_t *start,
+    uint64_t *next);
 
 /* How long until `need` fits: 0 now, LLM_NEVER when it exceeds max itself. */
 llm_msec_t llm_limit_wait(const llm_limit_t *l, const llm_limit_state_t *s,
@@ -80,8 +110,10 @@ void llm_limit_settle(const llm_limit_t *l, llm_limit_state_t *s,
 void llm_limit_learn(const llm_limit_t *l, llm_limit_state_t *s, uint64_t used,
     llm_msec_t now);
 
-/* The most that a limit may be (of its own units: milliseconds of audio). */
+/* The most that a limit may be (of its own units: milliseconds of audio), and
+ * the most money: 2^53 nano-dollars are the end of what JSON and Lua count. */
 #define LLM_LIMIT_MAX  100000000000ULL
+#define LLM_MONEY_MAX  9000000000000000ULL
 
 /* "30r/m", "100000t/d", "50r/d", "7200s/h" (audio seconds), "i" input and "o"
  * output tokens; units m h d M.  The clock is set to sliding, to calendar for

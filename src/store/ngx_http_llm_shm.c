@@ -162,6 +162,7 @@ ngx_http_llm_shm_root(ngx_http_llm_store_t *store, ngx_shm_zone_t *zone,
         tp = ngx_timeofday();
         root->offset = (int64_t) tp->sec * 1000 + tp->msec
                        - (int64_t) ngx_current_msec;
+        root->base = root->offset;
 
         ngx_queue_init(&root->gates);
         ngx_queue_init(&root->pools);
@@ -169,6 +170,7 @@ ngx_http_llm_shm_root(ngx_http_llm_store_t *store, ngx_shm_zone_t *zone,
         ngx_http_llm_cells_init(root);
         ngx_queue_init(&root->audit.entries);
         ngx_queue_init(&root->objects.used);
+        ngx_http_llm_counters_init(root);
         ngx_memset(root->audit.hash, '0', NGX_HTTP_LLM_AUDIT_HASH);
 
         if (ngx_http_llm_nodes_init(root) != NGX_OK) {

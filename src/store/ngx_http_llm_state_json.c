@@ -245,7 +245,7 @@ ngx_http_llm_state_put_limit(const llm_limit_state_t *l, cJSON *to)
     n[1] = (double) l->at;
 
     for (i = 0; i < LLM_RING; i++) {
-        n[2 + i] = (double) l->ring[i];
+        n[2 + i] = (double) llm_limit_slot(l, i);
     }
 
     row = cJSON_CreateDoubleArray(n, 2 + LLM_RING);
@@ -490,7 +490,7 @@ ngx_http_llm_state_get_limit(llm_limit_state_t *l, const cJSON *from)
             l->at = n;
 
         } else if (i - 2 < LLM_RING) {
-            l->ring[i - 2] = (uint32_t) ngx_min(n, UINT32_MAX);
+            llm_limit_set_slot(l, i - 2, n);
         }
 
         i++;

@@ -126,6 +126,7 @@ ngx_http_llm_store_join(ngx_http_llm_store_t *store)
 
     if (i < NGX_HTTP_LLM_ROWS) {
         ngx_http_llm_inflight_forget_locked(root, i);
+        ngx_http_llm_gauges_forget_locked(store, i);
         root->row[i].generation = store->generation;
         root->row[i].pid = ngx_pid;
 
@@ -171,6 +172,7 @@ ngx_http_llm_store_exit_process(ngx_http_llm_store_t *store)
     }
 
     ngx_http_llm_inflight_forget_locked(root, store->row);
+    ngx_http_llm_gauges_forget_locked(store, store->row);
     root->row[store->row].pid = 0;
 
     ngx_http_llm_store_unlock(store);
@@ -201,6 +203,7 @@ ngx_http_llm_store_reap(ngx_http_llm_store_t *store)
 
         if (root->row[i].pid == pid) {
             ngx_http_llm_inflight_forget_locked(root, i);
+            ngx_http_llm_gauges_forget_locked(store, i);
             ngx_http_llm_split_forgive_locked(root,
                                           ngx_http_llm_store_now(store));
             root->row[i].pid = 0;
@@ -282,6 +285,8 @@ ngx_http_llm_store_tick(ngx_event_t *ev)
         store->nomem_logged = ngx_current_msec;
     }
 
+    ngx_http_llm_counters_tick(store);
+
     lost = __atomic_exchange_n(&root->audit.lost, 0, __ATOMIC_RELAXED);
 
     if (lost) {
@@ -350,6 +355,17 @@ ngx_http_llm_store_now(ngx_http_llm_store_t *store)
     }
 
     return (llm_msec_t) ((int64_t) ngx_current_msec + root->offset);
+}
+
+
+llm_msec_t
+ngx_http_llm_store_steady(ngx_http_llm_store_t *store)
+{
+    ngx_http_llm_root_t  *root;
+
+    root = store->root;
+
+    return (llm_msec_t) ((int64_t) ngx_current_msec + root->base);
 }
 
 

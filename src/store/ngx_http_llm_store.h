@@ -86,6 +86,7 @@ struct ngx_http_llm_store_s {
                                                    for since the last report */
     ngx_msec_t                 nomem_logged;
     ngx_msec_t                 audit_logged;
+    ngx_msec_t                 counters_logged;
     ngx_msec_t                 save_next;
     ngx_event_t                timer;           /* every second */
     ngx_event_t                poll;            /* while there are waiters */
@@ -123,6 +124,10 @@ void ngx_http_llm_store_exit_process(ngx_http_llm_store_t *store);
 /* Epoch milliseconds that never jump: a monotonic clock, tied to wall time when
  * the zone is made and again when the two differ by more than a minute. */
 llm_msec_t ngx_http_llm_store_now(ngx_http_llm_store_t *store);
+
+/* Milliseconds that run on whatever becomes of the time of day: epoch time when
+ * the zone was made, never corrected.  The zone must be there. */
+llm_msec_t ngx_http_llm_store_steady(ngx_http_llm_store_t *store);
 
 /*
  * Admits one send to a provider: breaker, then a key with room for `need`.

@@ -372,10 +372,79 @@ test_calendar(void)
 }
 
 
+/* A slot holds more than a limit may be: nothing is lost above 32 bits. */
+
+static void
+test_large(void)
+{
+    llm_limit_t        l;
+    llm_limit_state_t  s;
+
+    l = limit("100000000000t/m", LLM_CLOCK_SLIDING);
+    memset(&s, 0, sizeof(s));
+
+    llm_limit_take(&l, &s, 99999999990ULL, NOW);
+    is_int(llm_limit_left(&l, &s, NOW), 10, "10 of 10^11 are left");
+    ok(llm_limit_wait(&l, &s, 11, NOW) > 0, "11 are too many");
+    llm_limit_settle(&l, &s, 99999999990ULL, 5000000000ULL, NOW, NOW + 1000);
+    is_int(llm_limit_left(&l, &s, NOW + 1000), 95000000000LL, "refunded");
+    llm_limit_settle(&l, &s, 0, UINT64_MAX, NOW, NOW + 1000);
+    is_int(llm_limit_left(&l, &s, NOW + 1000), 0, "a slot does not overflow");
+    is_int(llm_limit_left(&l, &s, NOW + 70000), 100000000000LL, "and is over");
+}
+
+
+static void
+test_money(void)
+{
+    llm_limit_t        l;
+    llm_limit_state_t  s;
+
+    memset(&s, 0, sizeof(s));
+    memset(&l, 0, sizeof(l));
+    l.max = LLM_MONEY_MAX;
+    l.dim = LLM_DIM_MONEY;
+    l.clock = LLM_CLOCK_CALENDAR;
+    l.unit = LLM_TZ_MONTH;
+
+    llm_limit_take(&l, &s, LLM_MONEY_MAX - 1, NOW);
+    is_int(llm_limit_left(&l, &s, NOW), 1, "a nano-dollar is left");
+    ok(llm_limit_wait(&l, &s, 2, NOW) == 10 * DAY + 14 * 3600 * 1000,
+       "two have to wait for December");
+    llm_limit_settle(&l, &s, 500, 0, NOW, NOW + DAY);
+    is_int(llm_limit_left(&l, &s, NOW + DAY), 501, "a refund");
+}
+
+
+static void
+test_parallel(void)
+{
+    llm_limit_t        l;
+    llm_limit_state_t  s;
+
+    memset(&s, 0, sizeof(s));
+    memset(&l, 0, sizeof(l));
+    l.max = 2;
+    l.dim = LLM_DIM_PARALLEL;
+
+    llm_limit_take(&l, &s, 1, NOW);
+    is_int(llm_limit_wait(&l, &s, 1, NOW), 0, "a second one fits");
+    llm_limit_take(&l, &s, 1, NOW);
+    is_int(llm_limit_left(&l, &s, NOW + DAY), 0, "time frees nothing");
+    ok(llm_limit_wait(&l, &s, 1, NOW + DAY) > 0, "a third one waits");
+    ok(llm_limit_wait(&l, &s, 3, NOW) == LLM_NEVER, "three at once: never");
+    llm_limit_settle(&l, &s, 1, 0, NOW, NOW + DAY);
+    is_int(llm_limit_left(&l, &s, NOW + DAY), 1, "the end of one does");
+}
+
+
 int
 main(void)
 {
     test_parse();
+    test_large();
+    test_money();
+    test_parallel();
     test_sliding("100t/m", 300, 7);
     test_sliding("30r/m", 2000, 1);
     test_sliding("500t/h", 20000, 9);
