@@ -3,6 +3,7 @@
 
 use lib 't/lib';
 use Test::LLM;
+use Test::LLM::Clock;
 use Test::LLM::Judge;
 use Test::LLM::Load;
 use Test::LLM::Nodes;
@@ -12,7 +13,7 @@ use Test::LLM::Redis;
 my $redis = Test::LLM::Redis->new;
 my $provider = Test::LLM::Provider->new;
 my $nodes = Test::LLM::Nodes->new(n => 2, workers => 2, redis => $redis,
-    proxies => 1, clocks => 1, module => 0, vars => { UP => $provider->port },
+    proxies => 1, clock => Test::LLM::Clock->new, module => 0, vars => { UP => $provider->port },
     conf => <<'EOC')->start;
     upstream up { server 127.0.0.1:%%UP%%; keepalive 8; }
     limit_req_zone $server_port zone=z:1m rate=20r/s;
@@ -49,6 +50,26 @@ $nodes->clock(1, 0);
 is($nodes->metric('x_total'), 14, 'a metric of all nodes');
 is($nodes->metric('x_total', b => 2), 6, '... by label');
 
+# time that passes faster
+{
+    my $clock = Test::LLM::Clock->new(scale => 10);
+    my $fast = Test::LLM::Redis->new(clock => $clock);
+    my ($t, $micro) = @{ $fast->cmd('TIME') };
+    cmp_ok(abs($t + $micro / 1e6 - $clock->at(now())), '<', 3, 'Redis has the time of the clock');
+    $fast->cmd('SET', 'k', 1, 'PX', 2000);
+    my $t0 = now();
+    ok(wait_for(sub { !defined $fast->cmd('GET', 'k') }), '... which passes faster');
+    cmp_ok(now() - $t0, '<', 1.5, '... ten times');
+
+    my $gw = Test::LLM::Nodes->new(n => 1, workers => 1, clock => $clock, module => 0, conf => <<'EOC')->start->node(0);
+        log_format t '$msec'; access_log %%DIR%%/t.log t flush=5s buffer=4k;
+        server { listen 127.0.0.1:%%PORT%%; location / { return 200 $msec; } }
+EOC
+    cmp_ok(abs($gw->get('/')->body - $clock->at(now())), '<', 5, '... as in nginx');
+    ok(wait_for(sub { -s $gw->dir . '/t.log' }, 2), '... whose timers are as fast');
+    check($gw);
+}
+
 # the load
 my $load = Test::LLM::Load->new(seed => 11);
 $load->start(rate => 200, count => 200, to => $nodes->to(n0 => 3),
@@ -73,11 +94,20 @@ my $took = $r[-1]{t} - $r[0]{t};
 cmp_ok($took, '>', 0.8, 'paced');
 cmp_ok(Test::LLM::Judge::quantile(0.5, map { $_->{took} } @r), '<', 0.5, 'answered at once');
 
+# clients that come one after the other
+$load->start(rate => 100, seconds => 2, to => $nodes->to,
+    waves => [ 0.5, 0.8, 'w', { headers => { 'X-Who' => '{{client}}' } } ]);
+@r = $load->wait;
+is_deeply([ sort keys %{{ map { $_->{client} => 1 } @r }} ], [ 'w0', 'w1', 'w2', 'w3' ], 'waves');
+my @w1 = map { $_->{t} - $r[0]{t} } grep { $_->{client} eq 'w1' } @r;
+cmp_ok($w1[0], '>', 0.4, '... that begin');
+cmp_ok($w1[-1], '<', 1.5, '... and end');
+
 # a killed worker, a reload, nodes that come and go
 $load->start(rate => 100, seconds => 60, to => $nodes->to);
 ok($nodes->kill_worker(0), 'a killed worker is replaced');
 ok($nodes->reload(1), 'a reload');
-my $new = $nodes->join;
+my $new = $nodes->join_one;
 $load->to($nodes->to);
 ok(wait_for(sub { $load->now->{ok} > 50 }, 20), 'the load goes on');
 $nodes->out(0);

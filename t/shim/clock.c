@@ -1,14 +1,17 @@
 /*
- * LD_PRELOAD: a wall clock that is off.  The file named by LLM_CLOCK_FILE holds
- * the offset in milliseconds, a 64-bit integer; writing it moves the clock of
- * all processes that were started with it.  Only the real-time clock moves: the
- * monotonic one is what it is, as on a machine whose clock is wrong.
+ * LD_PRELOAD: a wall clock that is off, or time that passes faster.  The file
+ * named by LLM_CLOCK_FILE is shared with the test, which moves the clock of all
+ * processes that were started with it by writing there.  Only the wall clock is
+ * ever off: the monotonic one is what it is, as on a machine whose clock is
+ * wrong.  With a scale all clocks run faster from a common beginning, and
+ * waiting for events is as much shorter.
  */
 
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -16,7 +19,18 @@
 #include <unistd.h>
 
 
-static const volatile int64_t *shim_offset;
+#define SHIM_SECOND  1000000000LL
+
+typedef struct {
+    int64_t  offset;                    /* ms */
+    int64_t  scale;
+    int64_t  real;                      /* ns, when scaling begins */
+    int64_t  monotonic;
+} shim_clock_t;
+
+
+static const shim_clock_t            shim_none = { 0, 1, 0, 0 };
+static const volatile shim_clock_t  *shim_clock = &shim_none;
 
 
 __attribute__((constructor)) static void
@@ -35,9 +49,9 @@ shim_init(void)
         return;
     }
 
-    p = mmap(NULL, sizeof(int64_t), PROT_READ, MAP_SHARED, fd, 0);
+    p = mmap(NULL, sizeof(shim_clock_t), PROT_READ, MAP_SHARED, fd, 0);
     if (p != MAP_FAILED) {
-        shim_offset = p;
+        shim_clock = p;
     }
 
     (void) close(fd);
@@ -45,27 +59,43 @@ shim_init(void)
 
 
 static int
-shim_real(struct timespec *ts)
+shim_get(clockid_t clock, struct timespec *ts)
 {
-    int64_t  ns, ms = shim_offset ? *shim_offset : 0;
+    int      wall;
+    int64_t  ns, base;
 
-    if (syscall(SYS_clock_gettime, CLOCK_REALTIME, ts) != 0) {
+    if (syscall(SYS_clock_gettime, clock, ts) != 0) {
         return -1;
     }
 
-    ns = (int64_t) ts->tv_nsec + ms % 1000 * 1000000;
-    ts->tv_sec += ms / 1000;
+    switch (clock) {
 
-    if (ns < 0) {
-        ns += 1000000000;
-        ts->tv_sec--;
+    case CLOCK_REALTIME:
+    case CLOCK_REALTIME_COARSE:
+        wall = 1;
+        break;
 
-    } else if (ns >= 1000000000) {
-        ns -= 1000000000;
-        ts->tv_sec++;
+    case CLOCK_MONOTONIC:
+    case CLOCK_MONOTONIC_COARSE:
+    case CLOCK_MONOTONIC_RAW:
+    case CLOCK_BOOTTIME:
+        wall = 0;
+        break;
+
+    default:
+        return 0;
     }
 
-    ts->tv_nsec = (long) ns;
+    ns = ts->tv_sec * SHIM_SECOND + ts->tv_nsec;
+    base = wall ? shim_clock->real : shim_clock->monotonic;
+    ns = base + (ns - base) * shim_clock->scale;
+
+    if (wall) {
+        ns += shim_clock->offset * 1000000;
+    }
+
+    ts->tv_sec = ns / SHIM_SECOND;
+    ts->tv_nsec = (long) (ns % SHIM_SECOND);
     return 0;
 }
 
@@ -73,11 +103,7 @@ shim_real(struct timespec *ts)
 int
 clock_gettime(clockid_t clock, struct timespec *ts)
 {
-    if (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE) {
-        return shim_real(ts);
-    }
-
-    return (int) syscall(SYS_clock_gettime, clock, ts);
+    return shim_get(clock, ts);
 }
 
 
@@ -88,7 +114,7 @@ gettimeofday(struct timeval *restrict tv, void *restrict tz)
 
     (void) tz;
 
-    if (shim_real(&ts) != 0) {
+    if (shim_get(CLOCK_REALTIME, &ts) != 0) {
         return -1;
     }
 
@@ -103,7 +129,7 @@ time(time_t *at)
 {
     struct timespec  ts;
 
-    if (shim_real(&ts) != 0) {
+    if (shim_get(CLOCK_REALTIME, &ts) != 0) {
         return (time_t) -1;
     }
 
@@ -112,4 +138,17 @@ time(time_t *at)
     }
 
     return ts.tv_sec;
+}
+
+
+int
+epoll_wait(int ep, struct epoll_event *events, int n, int timeout)
+{
+    int64_t  scale = shim_clock->scale;
+
+    if (timeout > 0) {
+        timeout = (int) ((timeout + scale - 1) / scale);
+    }
+
+    return epoll_pwait(ep, events, n, timeout, NULL);
 }

@@ -9,6 +9,9 @@ package Test::LLM::Load;
 #       rate => 50, seconds => 20, count => 1000,   whichever ends first
 #       to => [ { port => $p, weight => 2, name => 'n0' }, ... ],
 #       as => [ { client => 'a', weight => 1, headers => { .. } }, ... ],
+#       waves => [ 2, 30, 'w', { headers => { .. } } ],    instead of as: every
+#                                       2 s one more client, w0, w1, .., each
+#                                       for 30 s; {{client}} in headers is filled in
 #       path => '/v1/chat/completions', model => 'm', body => { more members },
 #       use => [ 50, 200, 10, 100 ],    input from 50 to 200, output 10 to 100
 #       words => 'wait=20',             more words for the provider
@@ -159,9 +162,25 @@ sub _pick {
     return $list->[-1];
 }
 
+# one of the clients whose time it is
+sub _wave {
+    my ($self, $p) = @_;
+    my ($every, $for, $name, $more) = @{ $p->{waves} };
+    my $t = time - $self->{began};
+    my $newest = int $t / $every;
+    my $oldest = int(($t - $for) / $every) + 1;
+    $oldest = 0 if $t < $for;
+    my $client = $name . ($oldest + int rand $newest - $oldest + 1);
+    my $headers = $more->{headers} || {};
+
+    return { %{ $more || {} }, client => $client, headers => {
+        map { $_ => $headers->{$_} =~ s/\{\{client\}\}/$client/r } keys %$headers } };
+}
+
 sub _send {
     my ($self, $p) = @_;
-    my ($to, $as) = map { _pick($_) } $p->{to}, $p->{as};
+    my $to = _pick($p->{to});
+    my $as = $p->{waves} ? $self->_wave($p) : _pick($p->{as});
     my ($a, $b, $x, $y) = @{ $p->{use} };
     my $n = ++$self->{n};
     my $record = { t => time, name => $to->{name} // $to->{port},

@@ -8,29 +8,23 @@ package Test::LLM::Nodes;
 #       conf => $text,      %%REDIS%% is the address, %%NODE%% 0, 1, 2; and what
 #                           Test::LLM::Gateway fills in
 #       proxies => 1,       a Test::LLM::RespProxy before each node's Redis
-#       clocks => 1,        each node's clock can be set
+#       clock => $clock,    a Test::LLM::Clock: each node gets one of its own
 #       vars, env, files, main, level, secrets  as of Test::LLM::Gateway
 #   )->start;
 #   $nodes->node(0)->get('/');          a Test::LLM::Gateway
 #   $nodes->proxy(1)->set(cut => 'silent');
 #   $nodes->clock(2, 300_000);          milliseconds ahead
 #   $nodes->kill_worker(0); $nodes->reload(1);
-#   $nodes->leave(2); $nodes->join;     one goes; another one comes
+#   $nodes->leave(2); $nodes->join_one; one goes; another one comes
 #   $nodes->to                          of those that run, for Test::LLM::Load
 #   $nodes->metric('llm_x_total', rule => 'r')      summed over all nodes
 
 use strict;
 use warnings;
 
-use File::Basename qw(dirname);
-use File::Path qw(make_path);
-use File::Spec;
-use POSIX ();
-
+use Test::LLM::Clock;
 use Test::LLM::Gateway;
 use Test::LLM::RespProxy;
-
-my $T = File::Spec->rel2abs(dirname(__FILE__) . '/../../..');
 
 
 sub new {
@@ -53,11 +47,9 @@ sub _add {
     my %env = %{ $self->{env} || {} };
     my $clock;
 
-    if ($self->{clocks}) {
-        $clock = File::Temp->new(TEMPLATE => 'llm-clock-XXXXXX', TMPDIR => 1);
-        syswrite $clock, pack 'q', 0;
-        $env{LLM_CLOCK_FILE} = "$clock";
-        $env{LD_PRELOAD} = join ' ', $ENV{LD_PRELOAD} || (), clock_shim();
+    if ($self->{clock}) {
+        $clock = $self->{clock}->twin;
+        %env = (%env, $clock->env);
     }
 
     my $gw = Test::LLM::Gateway->new(
@@ -95,7 +87,7 @@ sub to {
 # ---- what happens to nodes --------------------------------------------------
 
 # another node; its index
-sub join {
+sub join_one {
     my ($self) = @_;
     my $new = $self->_add;
     $new->{gw}->start;
@@ -142,25 +134,7 @@ sub reload {
 # milliseconds that a node's clock is ahead
 sub clock {
     my ($self, $i, $ms) = @_;
-    my $fh = $self->{all}[$i]{clock} or die 'without clocks => 1';
-    sysseek $fh, 0, 0;
-    syswrite $fh, pack 'q', $ms;
-}
-
-
-# Built once for a test run, by whoever comes first.
-sub clock_shim {
-    my $dir = "$T/../build/shim";
-    my $so = File::Spec->rel2abs("$dir/clock.so");
-    my $source = "$T/shim/clock.c";
-
-    return $so if -e $so && -M $so < -M $source;
-    make_path($dir);
-    my $mine = "$so.$$";
-    system('gcc', '-std=gnu11', '-O2', '-Wall', '-Wextra', '-Werror', '-shared',
-           '-fPIC', '-o', $mine, $source) == 0 or die "cannot build $source\n";
-    rename $mine, $so or die "$so: $!";
-    return $so;
+    $self->{all}[$i]{clock}->set($ms);
 }
 
 

@@ -3,7 +3,7 @@ package Test::LLM::Provider;
 # A quick provider in its own process whose log of arrivals is the judge of
 # limits: nothing that a gateway counts is believed before it agrees with this.
 #
-#   my $provider = Test::LLM::Provider->new;
+#   my $provider = Test::LLM::Provider->new;        clock => $clock: its times
 #   $provider->port
 #   $provider->log                      list of { at, key, tag, client, model,
 #                                         input, output, status, stream, cut }
@@ -42,6 +42,7 @@ sub new {
     $listen->blocking(0);
 
     my $self = bless { listen => $listen, port => $listen->sockport,
+        clock => $o{clock},
         conns => {}, arrivals => [], set => {}, sleeping => [] }, $class;
     $self->launch;
     close $listen;
@@ -56,7 +57,13 @@ sub set    { my ($s, %o) = @_; $s->call('set', \%o) }
 
 sub log {
     my ($self) = @_;
-    return map { my %r; @r{ +FIELDS } = @$_; \%r } @{ $self->call('log') };
+    my $clock = $self->{clock};
+    return map {
+        my %r;
+        @r{ +FIELDS } = @$_;
+        $r{at} = $clock->at($r{at}) if $clock;
+        \%r;
+    } @{ $self->call('log') };
 }
 
 sub cmd_count  { scalar @{ $_[0]{arrivals} } }

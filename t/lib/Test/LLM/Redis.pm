@@ -10,7 +10,7 @@ package Test::LLM::Redis;
 #                                       a TLS port; "clients": and their certs
 #       replica_of => $redis, cluster => 1, debug => 1,
 #       conf => "appendonly yes\n",     more lines
-#       port => N, start => 0,
+#       port => N, start => 0, clock => $clock  (Test::LLM::Clock)
 #   );
 #   $redis->cmd('SET', 'k', 'v');       a reply: text, number, list, undef;
 #                                       an error dies with its text
@@ -141,6 +141,7 @@ sub start {
         open STDOUT, '>>', "$self->{dir}/stdout.log";
         open STDERR, '>&', \*STDOUT;
         open STDIN, '<', '/dev/null';
+        %ENV = (%ENV, $self->{clock}->env) if $self->{clock};
         # end with the test, however it ends (prctl, PR_SET_PDEATHSIG, KILL)
         eval { syscall(157, 1, 9) } if (POSIX::uname())[4] eq 'x86_64';
         exec 'redis-server', "$self->{dir}/redis.conf",
