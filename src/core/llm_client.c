@@ -66,23 +66,11 @@ static const llm_str_t  llm_parties[LLM_PARTY_N] = {
     llm_s("client"), llm_s("user"), llm_s("org")
 };
 
-static const llm_str_t  llm_priorities[3] = {
-    llm_s("low"), llm_s("normal"), llm_s("high")
-};
-
 
 llm_str_t
 llm_party_name(llm_party_t kind)
 {
     return llm_parties[kind < LLM_PARTY_N ? kind : LLM_PARTY_CLIENT];
-}
-
-
-llm_str_t
-llm_priority_name(llm_priority_t priority)
-{
-    return llm_priorities[priority <= LLM_PRIORITY_HIGH ? priority
-                                                        : LLM_PRIORITY_NORMAL];
 }
 
 
@@ -196,17 +184,15 @@ static void
 llm_client_read_priority(llm_client_read_t *r, const llm_json_member_t *m,
     size_t offset)
 {
-    size_t     i;
     llm_str_t  s;
 
     (void) offset;
 
     if (llm_client_string(m->value, r->mem, &s) == LLM_OK) {
-        for (i = 0; i < 3; i++) {
-            if (llm_str_eq(s, llm_priorities[i])) {
-                r->rec->priority = (llm_priority_t) i;
-                return;
-            }
+        r->rec->priority = llm_priority_find(s);
+
+        if (r->rec->priority != LLM_PRIORITY_UNSET) {
+            return;
         }
     }
 
@@ -304,7 +290,7 @@ llm_client_record(llm_party_t kind, llm_str_t text, llm_buf_t *mem,
     rec->text = text;
     rec->expires = LLM_NEVER;
     rec->key[0].expires = LLM_NEVER;
-    rec->priority = LLM_PRIORITY_NORMAL;
+    rec->priority = LLM_PRIORITY_UNSET;
 
     r.mem = mem;
     r.rec = rec;

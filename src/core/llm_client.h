@@ -18,6 +18,7 @@
 
 #include "llm_core.h"
 #include "llm_json.h"
+#include "llm_priority.h"
 
 #pragma GCC visibility push(hidden)
 
@@ -28,10 +29,6 @@
 typedef enum {
     LLM_PARTY_CLIENT = 0, LLM_PARTY_USER, LLM_PARTY_ORG, LLM_PARTY_N
 } llm_party_t;
-
-typedef enum {
-    LLM_PRIORITY_LOW = 0, LLM_PRIORITY_NORMAL, LLM_PRIORITY_HIGH
-} llm_priority_t;
 
 typedef struct {
     unsigned char   sha256[32];
@@ -49,7 +46,7 @@ typedef struct {
     llm_client_key_t  key[LLM_CLIENT_KEYS];
     size_t            key_n;
     llm_msec_t        expires;          /* LLM_NEVER */
-    llm_priority_t    priority;
+    llm_priority_t    priority;         /* UNSET: the record has none */
     llm_str_t         models;           /* arrays of strings, checked, as they
                                            stand there; data NULL: absent */
     llm_str_t         routes;
@@ -99,9 +96,6 @@ llm_rc_t llm_client_file_next(llm_client_file_t *file, llm_str_t *text,
 
 /* "client", "user", "org". */
 llm_str_t llm_party_name(llm_party_t kind);
-
-/* "low", "normal", "high". */
-llm_str_t llm_priority_name(llm_priority_t priority);
 
 /* Whether a text is one that a pattern with "*" for any bytes describes. */
 int llm_glob(llm_str_t pattern, llm_str_t text);

@@ -64,6 +64,11 @@ void llm_hint_header(llm_hint_t *h, llm_str_t name, llm_str_t value,
 llm_msec_t llm_hint_wait(const llm_hint_t *h, llm_msec_t body_ms,
     llm_msec_t now);
 
+/* What is left of the scarcest bucket that told both numbers, in basis points
+ * of its limit, and *reset: in how many ms all of it is (0: unknown).
+ * UINT32_MAX: no bucket did. */
+uint32_t llm_hint_left(const llm_hint_t *h, llm_msec_t now, llm_msec_t *reset);
+
 /* "… try again in 9m38.016s", "retry in 36.2s", "Please wait 20 seconds". */
 llm_rc_t llm_hint_sentence(llm_str_t message, llm_msec_t *ms);
 

@@ -11,6 +11,8 @@
 #define LLM_HINT_EPOCH_S   1000000000ULL        /* numbers by magnitude */
 #define LLM_HINT_EPOCH_MS  100000000000ULL
 
+#define LLM_HINT_WHOLE     10000        /* basis points */
+
 
 typedef enum {
     LLM_HINT_LIMIT, LLM_HINT_REMAINING, LLM_HINT_RESET, LLM_HINT_OTHER
@@ -425,4 +427,44 @@ llm_hint_wait(const llm_hint_t *h, llm_msec_t body_ms, llm_msec_t now)
     }
 
     return ms < LLM_HINT_MAX_MS ? ms : LLM_HINT_MAX_MS;
+}
+
+
+uint32_t
+llm_hint_left(const llm_hint_t *h, llm_msec_t now, llm_msec_t *reset)
+{
+    size_t                    i;
+    uint32_t                  least, left;
+    uint64_t                  part, whole;
+    const llm_hint_bucket_t  *b;
+
+    least = UINT32_MAX;
+    *reset = 0;
+
+    for (i = 0; i < h->bucket_n; i++) {
+        b = &h->bucket[i];
+
+        if (b->remaining == UINT64_MAX || b->limit == UINT64_MAX
+            || b->limit == 0)
+        {
+            continue;
+        }
+
+        part = b->remaining < b->limit ? b->remaining : b->limit;
+        whole = b->limit;
+
+        if (whole > UINT64_MAX / LLM_HINT_WHOLE) {
+            part /= LLM_HINT_WHOLE;
+            whole /= LLM_HINT_WHOLE;
+        }
+
+        left = (uint32_t) (part * LLM_HINT_WHOLE / whole);
+
+        if (left < least) {
+            least = left;
+            *reset = llm_hint_bucket_reset(h, b, now);
+        }
+    }
+
+    return least;
 }

@@ -100,7 +100,7 @@ test_members(void)
     ok(record(LLM_PARTY_CLIENT, " { \"id\" : \"a\", \"user\":null } ", &r,
               &error) == LLM_OK, "the least");
     ok(r.key_n == 0 && r.expires == LLM_NEVER && r.models.data == NULL
-       && r.priority == LLM_PRIORITY_NORMAL && !r.disabled && r.user.len == 0,
+       && r.priority == LLM_PRIORITY_UNSET && !r.disabled && r.user.len == 0,
        "... has defaults");
     ok(llm_client_list_begin(&it, r.models) == LLM_NONE, "... and no list");
 

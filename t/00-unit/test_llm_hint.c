@@ -370,6 +370,55 @@ test_fixtures(void)
 }
 
 
+/* What is left after these headers. */
+static uint32_t
+left(const char *headers, llm_msec_t *reset)
+{
+    llm_hint_t  h;
+
+    (void) waits(headers, 0, NOW, &h);
+
+    return llm_hint_left(&h, NOW, reset);
+}
+
+
+static void
+test_left(void)
+{
+    llm_msec_t  reset;
+
+    ok(left("x-ratelimit-remaining-requests: 5", &reset) == UINT32_MAX
+       && reset == 0, "of an unknown limit: unknown");
+    ok(left("server: x", &reset) == UINT32_MAX, "no bucket: unknown");
+
+    is_int(left("x-ratelimit-limit-requests: 500\n"
+                "x-ratelimit-remaining-requests: 499\n"
+                "x-ratelimit-limit-tokens: 12000\n"
+                "x-ratelimit-remaining-tokens: 600\n"
+                "x-ratelimit-reset-tokens: 57s", &reset), 500,
+           "the scarcest bucket: 5 %");
+    is_int(reset, 57000, "... and its reset");
+
+    is_int(left(DATE "anthropic-ratelimit-requests-limit: 50\n"
+                "anthropic-ratelimit-requests-remaining: 49\n"
+                "anthropic-ratelimit-output-tokens-limit: 8000\n"
+                "anthropic-ratelimit-output-tokens-remaining: 1000\n"
+                "anthropic-ratelimit-output-tokens-reset: "
+                "2026-11-20T10:00:30Z", &reset), 1250, "anthropic's");
+    is_int(reset, 30000, "... by its Date");
+
+    is_int(left("x-ratelimit-limit-tokens: 0\n"
+                "x-ratelimit-remaining-tokens: 0", &reset), UINT32_MAX,
+           "a limit of nothing is none");
+    is_int(left("x-ratelimit-limit-tokens: 100\n"
+                "x-ratelimit-remaining-tokens: 200", &reset), 10000,
+           "more than all is all");
+    is_int(left("x-ratelimit-limit-tokens: 9223372036854775807\n"
+                "x-ratelimit-remaining-tokens: 4611686018427387904", &reset),
+           4999, "large numbers");
+}
+
+
 int
 main(void)
 {
@@ -379,6 +428,7 @@ main(void)
     test_quota();
     test_headers();
     test_fixtures();
+    test_left();
 
     return tap_done();
 }

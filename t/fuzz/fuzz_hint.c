@@ -21,7 +21,10 @@ static const char *const  names[] = {
     "x-ratelimit-remaining", "ratelimit-reset", "ratelimit-remaining",
     "anthropic-ratelimit-requests-reset",
     "anthropic-ratelimit-requests-remaining",
-    "anthropic-priority-input-tokens-reset", "server"
+    "anthropic-priority-input-tokens-reset", "server",
+    "anthropic-ratelimit-requests-limit",
+    "anthropic-ratelimit-output-tokens-limit",
+    "anthropic-ratelimit-output-tokens-remaining"
 };
 
 
@@ -60,6 +63,7 @@ try_headers(llm_str_t s)
     size_t       i, start, colon;
     llm_str_t    name, value;
     llm_hint_t   h;
+    uint32_t     left;
     llm_msec_t   ms;
 
     llm_hint_init(&h);
@@ -98,6 +102,9 @@ try_headers(llm_str_t s)
     ms = llm_hint_wait(&h, s.len, NOW);
     MUST(ms == 0 || (ms >= LLM_HINT_MIN_MS && ms <= LLM_HINT_MAX_MS));
     MUST(ms != 0 || s.len == 0);
+
+    left = llm_hint_left(&h, NOW, &ms);
+    MUST(left <= 10000 || (left == UINT32_MAX && ms == 0));
 }
 
 
