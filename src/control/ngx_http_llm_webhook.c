@@ -1,5 +1,6 @@
 /*
- * Webhooks of splits: one JSON object for everything the controller does.
+ * Webhooks: a JSON object is posted and, if need be, posted again; and what the
+ * objects of splits say, one for everything the controller does.
  *
  * A URL may hold a secret, so no log line has it.
  */
@@ -28,7 +29,8 @@ typedef struct {
     ngx_event_t                 timer;
     ngx_connection_t            ident;      /* for the timer's logging */
     ngx_uint_t                  tries;
-    ngx_str_t                   split;
+    char                       *what;       /* "split": a literal */
+    ngx_str_t                   name;
 } ngx_http_llm_webhook_t;
 
 
@@ -37,8 +39,8 @@ static void ngx_http_llm_webhook_put(llm_buf_t *out,
 static char *ngx_http_llm_webhook_word(ngx_http_llm_split_event_t *event);
 static void ngx_http_llm_webhook_put_measure(llm_buf_t *out,
     ngx_http_llm_split_event_t *event);
-static ngx_http_llm_webhook_t *ngx_http_llm_webhook_make(
-    ngx_http_llm_split_t *split, ngx_str_t *body);
+static ngx_http_llm_webhook_t *ngx_http_llm_webhook_make(ngx_str_t *url,
+    char *what, ngx_str_t *name, ngx_str_t *body);
 static void ngx_http_llm_webhook_send(ngx_http_llm_webhook_t *hook);
 static void ngx_http_llm_webhook_retry(ngx_event_t *ev);
 static void ngx_http_llm_webhook_done(ngx_http_llm_curl_t *request,
@@ -54,10 +56,9 @@ void
 ngx_http_llm_webhook(ngx_http_llm_split_t *split,
     ngx_http_llm_split_event_t *event)
 {
-    u_char                   mem[NGX_HTTP_LLM_WEBHOOK_SIZE];
-    llm_buf_t                out;
-    ngx_str_t                body;
-    ngx_http_llm_webhook_t  *hook;
+    u_char     mem[NGX_HTTP_LLM_WEBHOOK_SIZE];
+    llm_buf_t  out;
+    ngx_str_t  body;
 
     if (split->webhook.len == 0) {
         return;
@@ -69,16 +70,27 @@ ngx_http_llm_webhook(ngx_http_llm_split_t *split,
     body.data = mem;
     body.len = out.pos - out.start;
 
+    ngx_http_llm_webhook_post(&split->webhook, "split", &split->name,
+                              out.full ? NULL : &body);
+}
+
+
+void
+ngx_http_llm_webhook_post(ngx_str_t *url, char *what, ngx_str_t *name,
+    ngx_str_t *body)
+{
+    ngx_http_llm_webhook_t  *hook;
+
     hook = NULL;
 
-    if (!out.full && ngx_http_llm_webhook_n < NGX_HTTP_LLM_WEBHOOK_MOST) {
-        hook = ngx_http_llm_webhook_make(split, &body);
+    if (body && ngx_http_llm_webhook_n < NGX_HTTP_LLM_WEBHOOK_MOST) {
+        hook = ngx_http_llm_webhook_make(url, what, name, body);
     }
 
     if (hook == NULL) {
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "llm: split \"%V\": no room for a message to its webhook",
-                      &split->name);
+                      "llm: %s \"%V\": no room for a message to its webhook",
+                      what, name);
         return;
     }
 
@@ -186,29 +198,31 @@ ngx_http_llm_webhook_put_measure(llm_buf_t *out,
 
 
 static ngx_http_llm_webhook_t *
-ngx_http_llm_webhook_make(ngx_http_llm_split_t *split, ngx_str_t *body)
+ngx_http_llm_webhook_make(ngx_str_t *url, char *what, ngx_str_t *name,
+    ngx_str_t *body)
 {
     u_char                  *p;
     ngx_http_llm_webhook_t  *hook;
 
-    hook = ngx_calloc(sizeof(ngx_http_llm_webhook_t) + split->webhook.len + 1
-                      + split->name.len + body->len, ngx_cycle->log);
+    hook = ngx_calloc(sizeof(ngx_http_llm_webhook_t) + url->len + 1
+                      + name->len + body->len, ngx_cycle->log);
     if (hook == NULL) {
         return NULL;
     }
 
     p = (u_char *) &hook[1];
 
+    hook->what = what;
     hook->request.url = (char *) p;
-    p = ngx_cpymem(p, split->webhook.data, split->webhook.len) + 1;
+    p = ngx_cpymem(p, url->data, url->len) + 1;
 
     hook->request.body.data = p;
     hook->request.body.len = body->len;
     p = ngx_cpymem(p, body->data, body->len);
 
-    hook->split.data = p;
-    hook->split.len = split->name.len;
-    ngx_memcpy(p, split->name.data, split->name.len);
+    hook->name.data = p;
+    hook->name.len = name->len;
+    ngx_memcpy(p, name->data, name->len);
 
     hook->request.timeout = NGX_HTTP_LLM_WEBHOOK_TIMEOUT;
     hook->request.done = ngx_http_llm_webhook_done;
@@ -275,12 +289,12 @@ ngx_http_llm_webhook_done(ngx_http_llm_curl_t *request, ngx_uint_t status,
 
     if (status) {
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "llm: split \"%V\": its webhook answered with %ui",
-                      &hook->split, status);
+                      "llm: %s \"%V\": its webhook answered with %ui",
+                      hook->what, &hook->name, status);
     } else {
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "llm: split \"%V\": its webhook could not be told: %s",
-                      &hook->split, error);
+                      "llm: %s \"%V\": its webhook could not be told: %s",
+                      hook->what, &hook->name, error);
     }
 
     ngx_http_llm_webhook_free(hook);

@@ -205,6 +205,22 @@ static const llm_code_info_t  llm_codes[LLM_CODE_N] = {
         { llm_s("policy_rate_limited"), 429, llm_s("rate_limit_error"),
           llm_s("rate_limit_exceeded"), llm_s("rate_limit_error"),
           llm_s("Too many requests.") },
+    [LLM_CODE_POLICY_BUDGET_EXCEEDED] =
+        { llm_s("policy_budget_exceeded"), 429, llm_s("insufficient_quota"),
+          llm_s("insufficient_quota"), llm_s("rate_limit_error"),
+          llm_s("The budget is used up.") },
+    [LLM_CODE_POLICY_REQUEST_TOO_LARGE] =
+        { llm_s("policy_request_too_large"), 413, LLM_INVALID, LLM_OWN,
+          llm_s("request_too_large"),
+          llm_s("The request needs more than a limit allows at all.") },
+    [LLM_CODE_POLICY_PRICE_UNKNOWN] =
+        { llm_s("policy_price_unknown"), 403, LLM_INVALID, LLM_OWN,
+          llm_s("permission_error"),
+          llm_s("A budget holds, and no model here has a known price.") },
+    [LLM_CODE_POLICY_LIMIT_UNAVAILABLE] =
+        { llm_s("policy_limit_unavailable"), 503, LLM_UNAVAIL, LLM_OWN,
+          llm_s("overloaded_error"),
+          llm_s("Limits cannot be checked at the moment.") },
 
     [LLM_CODE_PROVIDER_RATE_LIMITED] =
         { llm_s("provider_rate_limited"), 429, llm_s("rate_limit_error"),

@@ -107,7 +107,11 @@ typedef enum {
 
     LLM_CODE_POLICY_FORBIDDEN,          /* 403: allow/deny, auth */
     LLM_CODE_POLICY_UNAUTHORIZED,       /* 401 */
-    LLM_CODE_POLICY_RATE_LIMITED,       /* 429: limit_req and the like */
+    LLM_CODE_POLICY_RATE_LIMITED,       /* 429: llm_limit, limit_req */
+    LLM_CODE_POLICY_BUDGET_EXCEEDED,    /* 429 insufficient_quota */
+    LLM_CODE_POLICY_REQUEST_TOO_LARGE,  /* 413: more than a whole limit */
+    LLM_CODE_POLICY_PRICE_UNKNOWN,      /* 403: a budget, and no price */
+    LLM_CODE_POLICY_LIMIT_UNAVAILABLE,  /* 503: without_redis=closed */
 
     LLM_CODE_PROVIDER_RATE_LIMITED,     /* 429 + Retry-After */
     LLM_CODE_PROVIDER_QUOTA,            /* 429 insufficient_quota */

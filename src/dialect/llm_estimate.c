@@ -27,6 +27,7 @@
 typedef struct {
     unsigned  need;                     /* LLM_CAN_VISION, LLM_CAN_AUDIO */
     size_t    base64;                   /* bytes that are no text */
+    uint64_t  pictures;
 } llm_walk_t;
 
 
@@ -43,6 +44,7 @@ llm_walk_value(llm_walk_t *w, llm_str_t key, llm_str_t value)
             || llm_str_eq(value, LLM_STR("input_image")))
         {
             w->need |= LLM_CAN_VISION;
+            w->pictures++;
 
         } else if (llm_str_eq(value, LLM_STR("input_audio"))) {
             w->need |= LLM_CAN_AUDIO;
@@ -139,6 +141,7 @@ llm_request_estimate(llm_request_t *r)
     }
 
     r->need |= walk.need;
+    r->pictures = walk.pictures;
     r->prompt_tokens = (r->body.len - walk.base64 + LLM_TOKEN_BYTES - 1)
                        / LLM_TOKEN_BYTES;
 
@@ -152,8 +155,10 @@ llm_request_estimate(llm_request_t *r)
         && llm_json_uint(m[LLM_M_MAX_TOKENS].value, &n) != LLM_OK
         && llm_json_uint(m[LLM_M_MAX_OUTPUT_TOKENS].value, &n) != LLM_OK)
     {
-        n = LLM_OUTPUT_DEFAULT;
+        n = 0;
     }
+
+    r->max_tokens = n > UINT32_MAX ? UINT32_MAX : n;
 
     if (llm_json_uint(m[LLM_M_N].value, &choices) != LLM_OK || choices == 0) {
         choices = 1;
@@ -161,6 +166,12 @@ llm_request_estimate(llm_request_t *r)
 
     if (choices > LLM_CHOICES_MAX) {
         choices = LLM_CHOICES_MAX;
+    }
+
+    r->choices = choices;
+
+    if (n == 0) {
+        n = LLM_OUTPUT_DEFAULT;
     }
 
     r->output_tokens = n > UINT32_MAX ? UINT32_MAX : n * choices;

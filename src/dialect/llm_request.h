@@ -102,6 +102,10 @@ typedef struct {
     unsigned         include_usage:1;   /* the client asked for usage */
     uint64_t         prompt_tokens;     /* a guess: bytes / 3, no base64 */
     uint64_t         output_tokens;     /* max_tokens, or the default 1024 */
+    uint64_t         max_tokens;        /* of one choice; 0: not said */
+    uint64_t         choices;           /* answers asked for; 0: of no kind that
+                                           is written token by token */
+    uint64_t         pictures;
     uint64_t         audio_ms;          /* estimate by size and format; 0 */
 } llm_request_t;
 

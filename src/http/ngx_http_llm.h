@@ -15,6 +15,7 @@
 #include "llm_retry.h"
 
 #include "ngx_http_llm_compat.h"
+#include "ngx_http_llm_forecast.h"
 #include "ngx_http_llm_mock.h"
 #include "ngx_http_llm_peer.h"
 #include "ngx_http_llm_record.h"
@@ -26,6 +27,8 @@ typedef struct ngx_http_llm_route_s  ngx_http_llm_route_t;
 typedef struct ngx_http_llm_split_s  ngx_http_llm_split_t;
 typedef struct ngx_http_llm_build_s  ngx_http_llm_build_t;
 typedef struct ngx_http_llm_admin_conf_s  ngx_http_llm_admin_conf_t;
+typedef struct ngx_http_llm_policy_s  ngx_http_llm_policy_t;
+typedef struct ngx_http_llm_policies_s  ngx_http_llm_policies_t;
 
 
 /* ---- keys ---------------------------------------------------------------- */
@@ -94,6 +97,7 @@ typedef struct {
     ngx_http_llm_route_t        *route;         /* this model alone */
     ngx_http_llm_store_switch_t  enabled;
     ngx_http_llm_store_meter_t   meter;
+    ngx_http_llm_store_forecast_t  ratio;       /* bytes per token */
     unsigned                     can_set:1;     /* 0: everything is assumed */
     unsigned                     internal:1;
 } ngx_http_llm_model_t;
@@ -113,6 +117,7 @@ struct ngx_http_llm_route_s {
     ngx_http_llm_target_t       *targets;
     ngx_uint_t                   ntargets;
     ngx_flag_t                   resume;        /* resume on; see docs */
+    ngx_http_llm_store_forecast_t  output;      /* tokens of its answers */
     unsigned                     internal:1;
     unsigned                     implicit:1;    /* made for llm_pass A B C */
 };
@@ -232,6 +237,7 @@ typedef struct {
     ngx_array_t                  splits;        /* ngx_http_llm_split_t * */
     ngx_array_t                  prompts;       /* ngx_http_llm_prompt_t * */
     ngx_array_t                  names;         /* ngx_http_llm_name_t * */
+    ngx_array_t                  policies;      /* ngx_http_llm_policy_t * */
     ngx_hash_t                   hash;         /* name -> ngx_http_llm_name_t */
     ngx_http_llm_store_t         store;
     ngx_str_t                    zone_name;
@@ -267,6 +273,12 @@ struct ngx_http_llm_loc_conf_s {
     size_t                       buffer_size;   /* llm_buffer_size, 16k */
     size_t                       max_answer;    /* llm_max_answer_size, 32m */
     size_t                       max_event;     /* llm_max_event_size, 1m */
+    ngx_array_t                 *limits;        /* ngx_http_llm_policy_t *, with
+                                                   those of outer levels */
+    ngx_array_t                 *budgets;
+    ngx_uint_t                   limits_off;    /* llm_limit off */
+    ngx_uint_t                   budgets_off;
+    ngx_http_llm_policies_t     *policies;      /* both; NULL: none */
     ngx_http_llm_admin_conf_t   *admin;         /* llm_admin */
     ngx_uint_t                   enabled;       /* llm_pass in this location */
     ngx_str_t                    location;      /* its name, for messages */

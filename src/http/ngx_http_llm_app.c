@@ -12,6 +12,8 @@
 #include "ngx_http_llm_ctx.h"
 
 
+static ngx_int_t ngx_http_llm_app_refuse(ngx_http_llm_ctx_t *ctx,
+    llm_code_t code, llm_str_t message);
 static ngx_uint_t ngx_http_llm_app_says_upgrade(ngx_http_request_t *r);
 static void ngx_http_llm_app_cleanup(void *data);
 static llm_class_t ngx_http_llm_app_class(ngx_http_llm_ctx_t *ctx);
@@ -25,6 +27,8 @@ static ngx_str_t  ngx_http_llm_app_h_variant = ngx_string("x-llm-variant");
 ngx_int_t
 ngx_http_llm_app_pass(ngx_http_llm_ctx_t *ctx)
 {
+    llm_str_t                       message;
+    llm_code_t                      code;
     ngx_http_cleanup_t             *cln;
     ngx_http_llm_variant_totals_t  *totals;
 
@@ -39,6 +43,13 @@ ngx_http_llm_app_pass(ngx_http_llm_ctx_t *ctx)
     ctx->app = 1;
     ctx->ready = ctx->started;
 
+    message = LLM_NOSTR;
+    code = ngx_http_llm_policy_admit(ctx, &message);
+
+    if (code != LLM_CODE_NONE) {
+        return ngx_http_llm_app_refuse(ctx, code, message);
+    }
+
     if (ctx->forced) {
         totals = ngx_http_llm_split_totals(&ctx->split->store,
                                            ctx->place.variant);
@@ -48,6 +59,23 @@ ngx_http_llm_app_pass(ngx_http_llm_ctx_t *ctx)
     ngx_http_llm_place_begin(ctx);
 
     return ctx->llcf->proxy(ctx->request);
+}
+
+
+/* By a limit: the application never saw the request. */
+
+static ngx_int_t
+ngx_http_llm_app_refuse(ngx_http_llm_ctx_t *ctx, llm_code_t code,
+    llm_str_t message)
+{
+    ngx_int_t  rc;
+
+    ctx->app = 0;
+    ctx->settled = 1;
+
+    rc = ngx_http_discard_request_body(ctx->request);
+
+    return rc == NGX_OK ? ngx_http_llm_refuse(ctx, code, message) : rc;
 }
 
 
@@ -209,7 +237,9 @@ ngx_http_llm_app_answer(ngx_http_llm_ctx_t *ctx)
     id.data = ctx->id;
     id.len = sizeof(ctx->id);
 
-    if (ngx_http_llm_add_header(r, &ngx_http_llm_app_h_id, &id) != NGX_OK) {
+    if (ngx_http_llm_add_header(r, &ngx_http_llm_app_h_id, &id) != NGX_OK
+        || ngx_http_llm_policy_headers(ctx) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -298,6 +328,8 @@ ngx_http_llm_app_end(ngx_http_llm_ctx_t *ctx, llm_class_t class)
 
     ctx->settled = 1;
     ctx->class = class;
+
+    ngx_http_llm_policy_settle(ctx, class);
 
     ngx_memzero(&row, sizeof(llm_outcome_row_t));
 

@@ -14,6 +14,8 @@ static ngx_int_t ngx_http_llm_prepare(ngx_http_llm_ctx_t *ctx);
 static ngx_int_t ngx_http_llm_named(ngx_http_llm_ctx_t *ctx);
 static ngx_int_t ngx_http_llm_enter(ngx_http_llm_ctx_t *ctx);
 static ngx_int_t ngx_http_llm_admit(ngx_http_llm_ctx_t *ctx);
+static void ngx_http_llm_exhausted(ngx_http_llm_ctx_t *ctx, llm_class_t cause,
+    llm_msec_t wait);
 static void ngx_http_llm_send(ngx_http_llm_ctx_t *ctx);
 static llm_do_t ngx_http_llm_plan(ngx_http_llm_ctx_t *ctx, llm_class_t class,
     llm_msec_t wait, ngx_uint_t next, llm_msec_t *delay);
@@ -26,6 +28,7 @@ void
 ngx_http_llm_attempt_start(ngx_http_llm_ctx_t *ctx)
 {
     if (ngx_http_llm_prepare(ctx) != NGX_OK) {
+        ngx_http_llm_policy_settle(ctx, LLM_CLASS_EXHAUSTED);
         ngx_http_finalize_request(ctx->request, NGX_HTTP_INTERNAL_SERVER_ERROR);
         return;
     }
@@ -210,6 +213,11 @@ ngx_http_llm_admit(ngx_http_llm_ctx_t *ctx)
     send = ctx->send;
     provider = send->target->provider;
 
+    if (ngx_http_llm_budget_enter(ctx, &wait) != NGX_OK) {
+        ngx_http_llm_exhausted(ctx, LLM_CLASS_EXHAUSTED, wait);
+        return NGX_DONE;
+    }
+
     ngx_http_llm_target_model(ctx, send->target, &model);
 
     last = (ngx_http_llm_next_target(ctx, LLM_CLASS_EXHAUSTED)
@@ -232,12 +240,23 @@ ngx_http_llm_admit(ngx_http_llm_ctx_t *ctx)
         return NGX_OK;
     }
 
+    ngx_http_llm_budget_leave(ctx, 0);
+    ngx_http_llm_exhausted(ctx, cause, wait);
+
+    return NGX_DONE;
+}
+
+
+/* What the keys rest for is what the client is told, when nothing was sent that
+ * says more. */
+
+static void
+ngx_http_llm_exhausted(ngx_http_llm_ctx_t *ctx, llm_class_t cause,
+    llm_msec_t wait)
+{
     if (wait != LLM_NEVER && wait < ctx->wait) {
         ctx->wait = wait;
     }
-
-    /* what the keys rest for is what the client is told, when nothing was
-     * sent that says more */
 
     if (ctx->class == LLM_CLASS_OK) {
         ctx->class = cause;
@@ -246,8 +265,6 @@ ngx_http_llm_admit(ngx_http_llm_ctx_t *ctx)
     ngx_http_llm_log_send(ctx, LLM_CLASS_EXHAUSTED, wait);
     ngx_http_llm_decide(ctx, LLM_CLASS_EXHAUSTED,
                         wait == LLM_NEVER ? 0 : wait);
-
-    return NGX_DONE;
 }
 
 
@@ -493,6 +510,12 @@ ngx_http_llm_give_up(ngx_http_llm_ctx_t *ctx)
 {
     if (ctx->timer.timer_set) {
         ngx_del_timer(&ctx->timer);
+    }
+
+    if (ctx->class == LLM_CLASS_EXHAUSTED && ctx->sends == 0
+        && ctx->code == LLM_CODE_NONE && ngx_http_llm_budget_is_over(ctx))
+    {
+        ctx->code = LLM_CODE_POLICY_BUDGET_EXCEEDED;
     }
 
     ngx_http_llm_settle(ctx, ctx->class);

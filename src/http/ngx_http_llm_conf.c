@@ -67,7 +67,7 @@ static ngx_int_t
 ngx_http_llm_conf_arrays(ngx_conf_t *cf, ngx_http_llm_main_conf_t *lmcf)
 {
     ngx_uint_t    i;
-    ngx_array_t  *array[12];
+    ngx_array_t  *array[14];
 
     array[0] = &lmcf->pools;
     array[1] = &lmcf->providers;
@@ -81,8 +81,10 @@ ngx_http_llm_conf_arrays(ngx_conf_t *cf, ngx_http_llm_main_conf_t *lmcf)
     array[9] = &lmcf->store.splits;
     array[10] = &lmcf->store.switches;
     array[11] = &lmcf->store.meters;
+    array[12] = &lmcf->store.forecasts;
+    array[13] = &lmcf->policies;
 
-    for (i = 0; i < 12; i++) {
+    for (i = 0; i < 14; i++) {
         if (ngx_array_init(array[i], cf->pool, 8, sizeof(void *)) != NGX_OK) {
             return NGX_ERROR;
         }
@@ -181,7 +183,9 @@ ngx_http_llm_link(ngx_conf_t *cf)
 
     if (ngx_http_llm_link_names(cf, lmcf) != NGX_OK
         || ngx_http_llm_link_splits(cf, lmcf) != NGX_OK
+        || ngx_http_llm_policy_link(cf, lmcf) != NGX_OK
         || ngx_http_llm_link_locations(cf, lmcf) != NGX_OK
+        || ngx_http_llm_policy_forecasts(lmcf) != NGX_OK
         || ngx_http_llm_link_providers(cf, lmcf) != NGX_OK
         || ngx_http_llm_link_store(cf, lmcf) != NGX_OK
         || ngx_http_llm_hash_names(cf, lmcf) != NGX_OK)

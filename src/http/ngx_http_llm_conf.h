@@ -30,6 +30,8 @@ char *ngx_http_llm_endpoint(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_llm_retry(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_llm_headers(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_llm_check_size(ngx_conf_t *cf, void *post, void *data);
+char *ngx_http_llm_limit(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_llm_budget(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_llm_health(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_llm_feedback(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_llm_admin(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
@@ -152,6 +154,21 @@ ngx_uint_t ngx_http_llm_route_is_off(ngx_http_llm_route_t *route);
 ngx_int_t ngx_http_llm_app_upstream(ngx_conf_t *cf, ngx_str_t *url);
 ngx_int_t ngx_http_llm_app_merge(ngx_conf_t *cf, ngx_http_llm_loc_conf_t *prev,
     ngx_http_llm_loc_conf_t *conf);
+
+/* policy_link.c.  merge: rules of outer levels.  link: after all names are
+ * known, names and ids of rules.  location: after it is known what a location
+ * passes to.  forecasts: what limits make worth learning.  NGX_OK or NGX_ERROR
+ * (logged). */
+ngx_int_t ngx_http_llm_policy_merge(ngx_conf_t *cf,
+    ngx_http_llm_loc_conf_t *prev, ngx_http_llm_loc_conf_t *conf);
+ngx_int_t ngx_http_llm_policy_link(ngx_conf_t *cf,
+    ngx_http_llm_main_conf_t *lmcf);
+ngx_int_t ngx_http_llm_policy_location(ngx_conf_t *cf,
+    ngx_http_llm_loc_conf_t *llcf);
+ngx_int_t ngx_http_llm_policy_forecasts(ngx_http_llm_main_conf_t *lmcf);
+
+/* Worker start: where rules count what they do. */
+void ngx_http_llm_policy_run(ngx_http_llm_main_conf_t *lmcf);
 
 
 /* ctx->skipped of a request is a bitmap of targets. */

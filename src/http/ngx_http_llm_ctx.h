@@ -15,6 +15,7 @@
  * respond.c             everything the module answers by itself
  * settle.c, meter.c     what a send and a request leave behind
  * feedback.c, sample.c  what people think of an answer; answers for review
+ * policy*.c, budget.c   limits and budgets: admitted, settled, told
  * mirror.c, copy.c      what was served is sent to another variant as well
  * heard.c               the text of a stream, for both
  */
@@ -37,6 +38,7 @@
 
 typedef struct ngx_http_llm_ctx_s     ngx_http_llm_ctx_t;
 typedef struct ngx_http_llm_shadow_s  ngx_http_llm_shadow_t;
+typedef struct ngx_http_llm_admission_s  ngx_http_llm_admission_t;
 
 
 /* What the request is waiting for. */
@@ -156,6 +158,7 @@ struct ngx_http_llm_ctx_s {
                                                    has no client; NULL */
     ngx_http_llm_heard_t        *heard;       /* NULL: nobody keeps a copy */
     ngx_http_llm_object_t       *object;        /* it speaks of; else NULL */
+    ngx_http_llm_admission_t    *admission;     /* NULL: no rule applies */
     ngx_str_t                    raw_audio;   /* file extension of a raw body */
     ngx_str_t                    system;        /* rendered prompts, escaped */
     ngx_str_t                    user;
@@ -224,6 +227,9 @@ struct ngx_http_llm_ctx_s {
     unsigned                     forced:1;      /* the variant, by hand */
     unsigned                     rescued:1;     /* another variant took over */
     unsigned                     learned:1;     /* the id of what was made */
+    unsigned                     priced:1;      /* a budget needs prices */
+    unsigned                     degraded:1;    /* to a budget's route */
+    unsigned                     no_retry:1;    /* a refusal for long */
     unsigned                     app:1;         /* an application's request */
     unsigned                     app_whole:1;   /* its answer came to an end */
 };
@@ -312,6 +318,36 @@ void ngx_http_llm_estimate(ngx_http_llm_ctx_t *ctx,
 llm_code_t ngx_http_llm_check_targets(ngx_http_llm_ctx_t *ctx,
     llm_str_t *message);
 ngx_uint_t ngx_http_llm_target_is_on(ngx_http_llm_target_t *t);
+
+/*
+ * policy.c: limits and budgets.  begin: whether targets without a price are of
+ * no use.  admit: a request whose route is known, or an application's, takes
+ * its part of all its rules, or is refused.  more: a stream grew longer than
+ * what was reserved for it.  settle: once, harmless without admit.  text: whom
+ * a rule counts; empty: nobody.
+ */
+void ngx_http_llm_policy_begin(ngx_http_llm_ctx_t *ctx);
+llm_code_t ngx_http_llm_policy_admit(ngx_http_llm_ctx_t *ctx,
+    llm_str_t *message);
+void ngx_http_llm_policy_more(ngx_http_llm_ctx_t *ctx);
+void ngx_http_llm_policy_settle(ngx_http_llm_ctx_t *ctx, llm_class_t class);
+ngx_int_t ngx_http_llm_policy_text(ngx_http_llm_ctx_t *ctx,
+    ngx_http_llm_policy_t *policy, ngx_str_t *text);
+
+/* policy_answer.c: the x-ratelimit headers. */
+ngx_int_t ngx_http_llm_policy_headers(ngx_http_llm_ctx_t *ctx);
+
+/* budget.c: budgets of the provider of a send.  enter: NGX_OK, or NGX_DECLINED
+ * with the time until it may be asked again; leave, failed: what it cost, or
+ * whether a failed one had been worked on.  is_over: some provider's budget is
+ * used up.  The values of two variables: the rule that refused, and how much of
+ * budgets is used, in percent. */
+ngx_int_t ngx_http_llm_budget_enter(ngx_http_llm_ctx_t *ctx, llm_msec_t *wait);
+void ngx_http_llm_budget_leave(ngx_http_llm_ctx_t *ctx, uint64_t cost);
+void ngx_http_llm_budget_failed(ngx_http_llm_ctx_t *ctx, ngx_uint_t worked);
+ngx_uint_t ngx_http_llm_budget_is_over(ngx_http_llm_ctx_t *ctx);
+void ngx_http_llm_policy_limited(ngx_http_llm_ctx_t *ctx, ngx_str_t *s);
+uint64_t ngx_http_llm_budget_percent(ngx_http_llm_ctx_t *ctx);
 
 /*
  * app.c: a request of an application.  pass hands it to the proxy module, whose

@@ -77,6 +77,7 @@ ngx_http_llm_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     }
 
     if (ngx_http_llm_merge_check(cf, conf) != NGX_OK
+        || ngx_http_llm_policy_merge(cf, prev, conf) != NGX_OK
         || ngx_http_llm_app_merge(cf, prev, conf) != NGX_OK
         || ngx_http_llm_admin_merge(cf, prev, conf) != NGX_OK)
     {
@@ -162,7 +163,8 @@ ngx_http_llm_link_locations(ngx_conf_t *cf, ngx_http_llm_main_conf_t *lmcf)
     for (i = 0; i < lmcf->build->locations.nelts; i++) {
 
         if (ngx_http_llm_link_pass(cf, lmcf, llcf[i]) != NGX_OK
-            || ngx_http_llm_link_analyze(cf, lmcf, llcf[i]) != NGX_OK)
+            || ngx_http_llm_link_analyze(cf, lmcf, llcf[i]) != NGX_OK
+            || ngx_http_llm_policy_location(cf, llcf[i]) != NGX_OK)
         {
             return NGX_ERROR;
         }

@@ -5,6 +5,7 @@
  * again.
  */
 
+#include "ngx_http_llm_policy.h"
 #include "ngx_http_llm_sample.h"
 
 #include <openssl/rand.h>
@@ -304,7 +305,12 @@ ngx_http_llm_body_handler(ngx_http_request_t *r)
     }
 
     if (code == LLM_CODE_NONE) {
+        ngx_http_llm_policy_begin(ctx);
         code = ngx_http_llm_check_targets(ctx, &message);
+    }
+
+    if (code == LLM_CODE_NONE) {
+        code = ngx_http_llm_policy_admit(ctx, &message);
     }
 
     if (code != LLM_CODE_NONE) {
@@ -572,8 +578,9 @@ ngx_http_llm_estimate(ngx_http_llm_ctx_t *ctx, ngx_http_llm_route_t *route)
 
 
 /*
- * Marks the targets that cannot serve this request: declared capabilities, and
- * providers that are off.  A request that no target can serve is refused here.
+ * Marks the targets that cannot serve this request: declared capabilities,
+ * providers that are off, prices that a budget needs.  A request that no target
+ * can serve is refused here.
  */
 
 llm_code_t
@@ -582,11 +589,12 @@ ngx_http_llm_check_targets(ngx_http_llm_ctx_t *ctx, llm_str_t *message)
     u_char                 *p;
     unsigned                lacks;
     llm_str_t               word;
-    ngx_uint_t              i, able, off;
+    ngx_uint_t              i, able, off, unpriced;
     ngx_http_llm_target_t  *t;
 
     able = 0;
     off = 0;
+    unpriced = 0;
     lacks = 0;
 
     for (i = 0; i < ctx->route->ntargets; i++) {
@@ -606,11 +614,21 @@ ngx_http_llm_check_targets(ngx_http_llm_ctx_t *ctx, llm_str_t *message)
             continue;
         }
 
+        if (ctx->priced && !ngx_http_llm_policy_priced(t)) {
+            ctx->skipped |= (uint64_t) 1 << i;
+            unpriced++;
+            continue;
+        }
+
         able++;
     }
 
     if (able) {
         return LLM_CODE_NONE;
+    }
+
+    if (unpriced) {
+        return LLM_CODE_POLICY_PRICE_UNKNOWN;
     }
 
     if (lacks == 0) {

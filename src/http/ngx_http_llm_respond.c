@@ -28,6 +28,7 @@ static ngx_str_t  ngx_http_llm_h_request_id = ngx_string("x-request-id");
 static ngx_str_t  ngx_http_llm_h_provider = ngx_string("x-llm-provider");
 static ngx_str_t  ngx_http_llm_h_model = ngx_string("x-llm-model");
 static ngx_str_t  ngx_http_llm_h_variant = ngx_string("x-llm-variant");
+static ngx_str_t  ngx_http_llm_h_degraded = ngx_string("x-llm-degraded");
 static ngx_str_t  ngx_http_llm_h_attempts = ngx_string("x-llm-attempts");
 static ngx_str_t  ngx_http_llm_h_fallbacks = ngx_string("x-llm-fallbacks");
 static ngx_str_t  ngx_http_llm_h_error = ngx_string("x-llm-error");
@@ -92,7 +93,8 @@ ngx_http_llm_response_headers(ngx_http_llm_ctx_t *ctx)
 
     if (ngx_http_llm_add_header(r, &ngx_http_llm_h_id, &id) != NGX_OK
         || ngx_http_llm_add_header(r, &ngx_http_llm_h_request_id, &id)
-           != NGX_OK)
+           != NGX_OK
+        || ngx_http_llm_policy_headers(ctx) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -160,6 +162,14 @@ ngx_http_llm_route_headers(ngx_http_llm_ctx_t *ctx)
     if (ctx->split
         && ngx_http_llm_add_header(r, &ngx_http_llm_h_variant,
                                    &ctx->split->variants[ctx->variant].name)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ctx->degraded
+        && ngx_http_llm_add_header(r, &ngx_http_llm_h_degraded,
+                                   &ctx->route->name)
            != NGX_OK)
     {
         return NGX_ERROR;
@@ -432,7 +442,8 @@ ngx_http_llm_refuse(ngx_http_llm_ctx_t *ctx, llm_code_t code,
 
 /*
  * SDKs retry by status alone.  When our own retries are spent theirs would only
- * multiply them; a request that was never sent may come back after the wait.
+ * multiply them; a request that was never sent may come back after the wait,
+ * unless a limit or a budget keeps it out for long.
  */
 
 static ngx_int_t
@@ -459,7 +470,9 @@ ngx_http_llm_retry_headers(ngx_http_llm_ctx_t *ctx, llm_code_t code,
         }
     }
 
-    if (ctx->sends == 0 || code < LLM_CODE_PROVIDER_RATE_LIMITED) {
+    if (!ctx->no_retry
+        && (ctx->sends == 0 || code < LLM_CODE_PROVIDER_RATE_LIMITED))
+    {
         return NGX_OK;
     }
 

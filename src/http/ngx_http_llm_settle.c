@@ -53,6 +53,7 @@ ngx_http_llm_report(ngx_http_llm_ctx_t *ctx)
 
     ngx_http_llm_spent(ctx, &spent);
     ngx_http_llm_store_settle(&ctx->lmcf->store, &send->ticket, &spent);
+    ngx_http_llm_budget_failed(ctx, spent.n[LLM_DIM_REQUESTS] != 0);
 }
 
 
@@ -209,6 +210,7 @@ ngx_http_llm_settle(ngx_http_llm_ctx_t *ctx, llm_class_t class)
     }
 
     ngx_http_llm_place_end(ctx, class);
+    ngx_http_llm_policy_settle(ctx, class);
 
     if (send->ticket.gate) {
         ngx_http_llm_settle_send(ctx, class);

@@ -78,6 +78,10 @@ ngx_http_llm_input_filter(void *data, ssize_t bytes)
 
     rc = ngx_http_llm_frame(ctx, &b);
 
+    if (ctx->admission) {
+        ngx_http_llm_policy_more(ctx);
+    }
+
     if (e->out) {
 
         for (ll = &u->out_bufs; *ll; ll = &(*ll)->next) { /* void */ }

@@ -180,6 +180,7 @@ static void
 ngx_http_llm_acquit(ngx_http_llm_ctx_t *ctx)
 {
     ngx_http_llm_store_settle(&ctx->lmcf->store, &ctx->send->ticket, NULL);
+    ngx_http_llm_budget_failed(ctx, 0);
 
     ctx->class = LLM_CLASS_NETWORK;
     ctx->code = LLM_CODE_GATEWAY_ERROR;

@@ -21,6 +21,8 @@ typedef enum {
     NGX_HTTP_LLM_V_STATUS_CLASS,
     NGX_HTTP_LLM_V_ERROR,
     NGX_HTTP_LLM_V_TRACE_ID,
+    NGX_HTTP_LLM_V_LIMITED,
+    NGX_HTTP_LLM_V_BUDGET,
     NGX_HTTP_LLM_V_ATTEMPTS,
     NGX_HTTP_LLM_V_FALLBACKS,
     NGX_HTTP_LLM_V_INPUT_TOKENS,
@@ -92,6 +94,8 @@ static ngx_http_variable_t  ngx_http_llm_vars[] = {
     ngx_http_llm_var("llm_client", NGX_HTTP_LLM_V_NONE),
     ngx_http_llm_var("llm_org", NGX_HTTP_LLM_V_NONE),
     ngx_http_llm_var("llm_cache", NGX_HTTP_LLM_V_NONE),
+    ngx_http_llm_var("llm_limited", NGX_HTTP_LLM_V_LIMITED),
+    ngx_http_llm_var("llm_budget", NGX_HTTP_LLM_V_BUDGET),
     ngx_http_llm_var("llm_trace_id", NGX_HTTP_LLM_V_TRACE_ID),
     ngx_http_llm_var("llm_feedback", NGX_HTTP_LLM_V_NONE),
     ngx_http_llm_var("llm_feedback_id", NGX_HTTP_LLM_V_NONE),
@@ -304,6 +308,10 @@ ngx_http_llm_split_text(ngx_http_llm_ctx_t *ctx, uintptr_t data, ngx_str_t *s)
         }
         return NGX_OK;
 
+    case NGX_HTTP_LLM_V_LIMITED:
+        ngx_http_llm_policy_limited(ctx, s);
+        return NGX_OK;
+
     case NGX_HTTP_LLM_V_APP_URL:
         ngx_http_llm_app_url(ctx, s);
         return NGX_OK;
@@ -393,6 +401,16 @@ ngx_http_llm_decimal(ngx_http_llm_ctx_t *ctx, uintptr_t data, llm_buf_t *b)
         if (ctx->cost != LLM_UNKNOWN) {
             llm_price_put(b, ctx->cost);
         }
+        return NGX_OK;
+
+    case NGX_HTTP_LLM_V_BUDGET:
+        ms = ngx_http_llm_budget_percent(ctx);
+
+        if (ms != LLM_UNKNOWN) {
+            llm_json_put_uint(b, ms);
+            llm_buf_str(b, LLM_STR("%"));
+        }
+
         return NGX_OK;
 
     case NGX_HTTP_LLM_V_AUDIO_SECONDS:

@@ -188,6 +188,7 @@ ngx_http_llm_past_deadline(ngx_http_llm_ctx_t *ctx)
             ngx_http_llm_report(ctx);
         } else {
             ngx_http_llm_store_settle(&ctx->lmcf->store, &send->ticket, NULL);
+            ngx_http_llm_budget_failed(ctx, 1);
         }
 
         ctx->class = send->outcome.class;

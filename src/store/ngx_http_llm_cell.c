@@ -1,6 +1,6 @@
 /*
  * Nodes of the zone that are known by a hash alone: variants, arms, mirrors,
- * switches and meters.
+ * switches, meters and forecasts.
  *
  * The master makes and finds them when it reads a configuration, and frees
  * them as it does all nodes; workers only use them.
@@ -16,7 +16,8 @@
 
 /* Meters may take this part of the zone: what they count is worth less than
  * what keys remember. */
-#define NGX_HTTP_LLM_CELL_METERS  4
+#define NGX_HTTP_LLM_CELL_METERS     4
+#define NGX_HTTP_LLM_CELL_FORECASTS  16
 
 
 static ngx_http_llm_node_t *ngx_http_llm_cell_find(ngx_queue_t *cells,
@@ -24,6 +25,7 @@ static ngx_http_llm_node_t *ngx_http_llm_cell_find(ngx_queue_t *cells,
 static ngx_int_t ngx_http_llm_cell_switch(ngx_http_llm_store_t *store,
     ngx_http_llm_store_switch_t *sw);
 static void ngx_http_llm_cell_meters(ngx_http_llm_store_t *store);
+static void ngx_http_llm_cell_forecasts(ngx_http_llm_store_t *store);
 
 
 void
@@ -121,6 +123,7 @@ ngx_http_llm_cells_link(ngx_http_llm_store_t *store)
     }
 
     ngx_http_llm_cell_meters(store);
+    ngx_http_llm_cell_forecasts(store);
 
     return NGX_OK;
 }
@@ -182,5 +185,39 @@ ngx_http_llm_cell_meters(ngx_http_llm_store_t *store)
                       "of %ui providers and models do: metrics lack them",
                       &store->zone->shm.name, store->zone->shm.size / 1024,
                       without, store->meters.nelts);
+    }
+}
+
+
+/* Without one, limits reserve what they do for a new route. */
+
+static void
+ngx_http_llm_cell_forecasts(ngx_http_llm_store_t *store)
+{
+    size_t                           left;
+    uint64_t                         hash;
+    ngx_str_t                        none;
+    ngx_uint_t                       i;
+    ngx_http_llm_forecast_node_t    *fn;
+    ngx_http_llm_store_forecast_t  **f;
+
+    ngx_str_null(&none);
+
+    left = store->zone->shm.size / NGX_HTTP_LLM_CELL_FORECASTS;
+    f = store->forecasts.elts;
+
+    for (i = 0; i < store->forecasts.nelts; i++) {
+        fn = NULL;
+
+        if (left >= 2 * sizeof(ngx_http_llm_forecast_node_t)) {
+            hash = ngx_http_llm_cell_hash(&f[i]->name, &none,
+                                          NGX_HTTP_LLM_CELL_FORECAST
+                                          + f[i]->kind);
+            fn = ngx_http_llm_cell(store, NGX_HTTP_LLM_CELL_FORECAST, hash,
+                                   sizeof(ngx_http_llm_forecast_node_t));
+            left -= 2 * sizeof(ngx_http_llm_forecast_node_t);
+        }
+
+        f[i]->data = fn ? &fn->data : NULL;
     }
 }

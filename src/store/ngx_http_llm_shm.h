@@ -15,6 +15,7 @@
 #include <cjson/cJSON.h>
 
 #include "ngx_http_llm_counter.h"
+#include "ngx_http_llm_forecast.h"
 #include "ngx_http_llm_nodes.h"
 #include "ngx_http_llm_store.h"
 #include "ngx_http_llm_traffic.h"
@@ -27,6 +28,7 @@
 #define NGX_HTTP_LLM_LANES       64         /* models of a pool with memory of
                                                their own */
 #define NGX_HTTP_LLM_MODEL_LEN   64         /* of a model's name, for people */
+#define NGX_HTTP_LLM_SAID        256        /* warnings of budgets */
 
 
 /* A worker.  Its row number is its place in every gate's counts. */
@@ -106,6 +108,7 @@ typedef enum {
     NGX_HTTP_LLM_CELL_MIRROR,
     NGX_HTTP_LLM_CELL_SWITCH,
     NGX_HTTP_LLM_CELL_METER,
+    NGX_HTTP_LLM_CELL_FORECAST,
     NGX_HTTP_LLM_CELLS
 } ngx_http_llm_cell_e;
 
@@ -149,6 +152,12 @@ typedef struct {
     ngx_http_llm_node_t         node;
     ngx_http_llm_meter_data_t   data;
 } ngx_http_llm_meter_node_t;
+
+
+typedef struct {
+    ngx_http_llm_node_t         node;
+    llm_forecast_t              data;
+} ngx_http_llm_forecast_node_t;
 
 
 /* What the controller remembers of a split from one tick to the next; it may
@@ -347,6 +356,7 @@ typedef struct {
     ngx_http_llm_counters_t     counters;
     ngx_http_llm_votes_t       *votes;      /* NULL: no experiment yet */
     ngx_http_llm_vote_totals_t  vote_totals;
+    uint64_t                    said[NGX_HTTP_LLM_SAID];
     ngx_http_llm_worker_row_t   row[NGX_HTTP_LLM_ROWS];
 } ngx_http_llm_root_t;
 
@@ -391,7 +401,8 @@ void *ngx_http_llm_cell(ngx_http_llm_store_t *store, ngx_http_llm_cell_e kind,
     uint64_t hash, size_t size);
 void ngx_http_llm_cells_init(ngx_http_llm_root_t *root);
 
-/* Switches and meters of a configuration; meters do without what is full. */
+/* Switches, meters and forecasts of a configuration; the latter two do without
+ * what is full. */
 ngx_int_t ngx_http_llm_cells_link(ngx_http_llm_store_t *store);
 
 /* A hash of several names in order. */

@@ -68,6 +68,7 @@ struct ngx_http_llm_store_s {
     ngx_array_t                splits;          /* … of store_split_t * */
     ngx_array_t                switches;        /* … of store_switch_t * */
     ngx_array_t                meters;          /* … of store_meter_t * */
+    ngx_array_t                forecasts;     /* … of store_forecast_t * */
     ngx_path_t                *state;           /* llm_state, or NULL */
     struct ngx_http_llm_redis_s
                               *redis;           /* llm_redis, or NULL */

@@ -113,7 +113,8 @@ test_codes(void)
         }
 
         prefix += memcmp(i->name.data, "caller_", 7) == 0 ? i->status >= 500
-                  : memcmp(i->name.data, "policy_", 7) == 0 ? i->status >= 500
+                  : memcmp(i->name.data, "policy_", 7) == 0
+                    ? i->status >= 500 && i->status != 503
                   : memcmp(i->name.data, "gateway_", 8) == 0 ? i->status < 500
                   : memcmp(i->name.data, "provider_", 9) != 0;
 
