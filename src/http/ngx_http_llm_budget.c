@@ -119,10 +119,10 @@ ngx_http_llm_budget_tell(ngx_http_llm_ctx_t *ctx, ngx_http_llm_claim_t *claim,
     subject.len = ngx_min(subject.len, NGX_HTTP_LLM_BUDGET_TEXT);
 
     ngx_log_error(NGX_LOG_WARN, ctx->request->connection->log, 0,
-                  "llm budget \"%V\"%s%V%s is %s to %uD%%",
+                  "llm budget \"%V\"%s%V%s is used %s: %uD%%",
                   &claim->rule->name, subject.len ? " of \"" : "", &subject,
-                  subject.len ? "\"" : "", over ? "used up, or used"
-                                                : "used", share / 100);
+                  subject.len ? "\"" : "", over ? "up" : "to a large part",
+                  share / 100);
 
     if (policy && policy->webhook.len) {
         ngx_http_llm_budget_hook(policy, &subject, share, over, claim->reset);

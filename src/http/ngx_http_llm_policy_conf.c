@@ -486,6 +486,7 @@ ngx_http_llm_policy_add(ngx_conf_t *cf, ngx_http_llm_policy_line_t *line,
             p->rule.limit.max = ngx_max(p->rule.limit.max, 1);
         } else {
             p->rule.dry_run = 1;
+            p->rule.soft = 1;
         }
     }
 

@@ -157,7 +157,7 @@ ngx_http_llm_claim_take_locked(ngx_http_llm_counting_t *g,
     ngx_http_llm_counter_node_t  *cn;
     ngx_http_llm_rule_totals_t   *totals;
 
-    if (claim->refused) {
+    if (claim->refused && !claim->rule->soft) {
         return;
     }
 

@@ -51,7 +51,9 @@ typedef struct {
     uint64_t                       id;
     llm_limit_t                    limit;
     ngx_uint_t                     mode;        /* ngx_http_llm_mode_e */
-    unsigned                       dry_run:1;   /* counts, never refuses */
+    unsigned                       dry_run:1;   /* counts what it would admit,
+                                                   never refuses */
+    unsigned                       soft:1;      /* with dry_run: counts all */
     unsigned                       local:1;     /* each node for itself */
     unsigned                       budget:1;    /* for metrics and messages */
     ngx_http_llm_rule_totals_t    *totals;      /* or NULL; see _link() */
