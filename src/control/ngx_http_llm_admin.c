@@ -94,6 +94,9 @@ static ngx_http_llm_admin_call_t  ngx_http_llm_admin_calls[] = {
     { NGX_HTTP_PUT, ngx_string("keys/"), ngx_null_string,
       ngx_http_llm_admin_key_set, "PUT keys/NAME" },
 
+    { NGX_HTTP_GET, ngx_string("limits"), ngx_null_string,
+      ngx_http_llm_admin_limits, "GET limits" },
+
     { NGX_HTTP_GET, ngx_string("audit"), ngx_null_string,
       ngx_http_llm_admin_audit, "GET audit" },
 

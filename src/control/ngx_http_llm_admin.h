@@ -8,6 +8,7 @@
  * admin_view.c     what a split looks like
  * admin_split.c    calls about splits and experiments
  * admin_switch.c   calls about providers, models, keys; the audit trail
+ * admin_limit.c    the call about limits and budgets
  */
 
 
@@ -183,6 +184,7 @@ ngx_int_t ngx_http_llm_admin_models(ngx_http_llm_admin_t *a);
 ngx_int_t ngx_http_llm_admin_model_set(ngx_http_llm_admin_t *a);
 ngx_int_t ngx_http_llm_admin_keys(ngx_http_llm_admin_t *a);
 ngx_int_t ngx_http_llm_admin_key_set(ngx_http_llm_admin_t *a);
+ngx_int_t ngx_http_llm_admin_limits(ngx_http_llm_admin_t *a);
 ngx_int_t ngx_http_llm_admin_audit(ngx_http_llm_admin_t *a);
 
 

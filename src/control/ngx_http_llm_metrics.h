@@ -7,6 +7,7 @@
  * metrics_send.c   providers, models, keys, and what was sent to them
  * metrics_split.c  splits, their triggers, and votes
  * metrics_mirror.c copies beside what was served
+ * metrics_limit.c  limits and budgets, and the table of their counters
  */
 
 
@@ -98,6 +99,8 @@ void ngx_http_llm_metrics_splits(ngx_http_llm_page_t *page,
 void ngx_http_llm_metrics_triggers(ngx_http_llm_page_t *page,
     ngx_http_llm_main_conf_t *lmcf);
 void ngx_http_llm_metrics_mirrors(ngx_http_llm_page_t *page,
+    ngx_http_llm_main_conf_t *lmcf);
+void ngx_http_llm_metrics_limits(ngx_http_llm_page_t *page,
     ngx_http_llm_main_conf_t *lmcf);
 void ngx_http_llm_metrics_feedback(ngx_http_llm_page_t *page,
     ngx_http_llm_main_conf_t *lmcf);

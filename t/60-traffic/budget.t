@@ -35,6 +35,9 @@ my $gw = Test::LLM::Gateway->new(vars => { UP => $up->port, HOOK => $hook->port 
         location /at/       { llm_pass dear;  llm_budget per=$http_x_team 0.2usd/h at=50%; }
         location /audio/    { llm_pass speech; llm_budget per=$http_x_team 1usd/d; }
         location /provider/ { llm_pass both;  llm_budget per=provider 0.06usd/h; }
+        location /admin/    { llm_admin; }
+        location = /metrics { llm_metrics; }
+        location /everybody/ { llm_pass dear; llm_budget 5usd/M reset=00:00@Asia/Tehran; llm_limit 100r/h; }
         location /alone/    { llm_pass dear;  llm_budget per=provider 0.06usd/d; }
     }
 EOC
@@ -159,6 +162,32 @@ my @alone = map { ask(alone => 'a') } 1 .. 6;
 is($alone[0]->status, 200, 'a provider alone');
 is($alone[-1]->status, 429, '... with its budget used up');
 is($alone[-1]->header('x-llm-error'), 'policy_budget_exceeded', '... by that name');
+
+
+# what operators see -------------------------------------------------------------
+
+is(ask(everybody => 'a')->status, 200, 'a budget for everybody');
+my $limits = $gw->get('/admin/limits?subject=a')->json;
+my %rule = map { $_->{name} => $_ } @{ $limits->{rules} };
+my $hard = $rule{'$http_x_team 0.1usd/h'};
+is_deeply([ map { $_ // 'null' } @$hard{qw(kind per limit clock without_redis action warn at max)} ],
+    [ qw(budget $http_x_team 0.1usd/h calendar safe refuse 80 100 0.1) ], 'a rule');
+is(sprintf('%.3f', $hard->{left}), sprintf('%.3f', 0.1 - $n * 0.017), 'what a team has left');
+cmp_ok($hard->{reset_s}, '<=', 3600, '... and for how long');
+is($hard->{totals}{refused} > 0 ? 1 : 0, 1, 'what it refused');
+my $all = $rule{'5usd/M'};
+is(sprintf('%.3f', $all->{left}), '4.983', 'what all have left');
+is($all->{totals}{charged}, 0.017, '... and what they used');
+is($rule{'100r/h'}{left}, 99, '... of requests');
+is($rule{'$http_x_team 0.04usd/h'}{to}, 'cheap', 'where a budget leads to');
+cmp_ok($limits->{counters}{n}, '>', 5, 'counters');
+is($gw->get('/admin/limits?subject=%61')->json->{rules}[0]{left}, $limits->{rules}[0]{left}, 'the subject is decoded');
+ok(!exists $gw->get('/admin/limits')->json->{rules}[0]{left}, 'nobody asked about');
+
+my $page = $gw->get('/metrics')->body;
+like($page, qr/^llm_limit_refused_total\{rule="\$http_x_team 0.1usd\/h",dry_run="0"\} [1-9]/m, 'metrics of a rule');
+like($page, qr/^llm_limit_charged_total\{rule="5usd\/M",dry_run="0"\} 17000000$/m, '... in nano-dollars');
+like($page, qr/^llm_limit_refused_total\{rule="\$http_x_team 0.02usd\/h",dry_run="1"\} [1-9]/m, '... of one that is soft');
 
 
 # logs ---------------------------------------------------------------------------
