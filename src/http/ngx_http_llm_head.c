@@ -6,6 +6,10 @@
 #include "ngx_http_llm_ctx.h"
 
 
+/* "anthropic-ratelimit-output-tokens-remaining" has 43 */
+#define NGX_HTTP_LLM_LONG_NAME  64
+
+
 static ngx_int_t ngx_http_llm_parse_status(ngx_http_llm_ctx_t *ctx);
 static ngx_int_t ngx_http_llm_parse_headers(ngx_http_llm_ctx_t *ctx);
 static ngx_int_t ngx_http_llm_framing(ngx_http_llm_ctx_t *ctx, llm_str_t name,
@@ -102,6 +106,7 @@ static ngx_int_t
 ngx_http_llm_parse_headers(ngx_http_llm_ctx_t *ctx)
 {
     u_char               *p;
+    u_char                lower[NGX_HTTP_LLM_LONG_NAME];
     ngx_int_t             rc;
     ngx_str_t             value;
     llm_str_t             name;
@@ -114,14 +119,19 @@ ngx_http_llm_parse_headers(ngx_http_llm_ctx_t *ctx)
 
         if (rc == NGX_OK) {
 
-            /* lowcase_header is cut at its own size; our names are shorter,
-             * and an odd name leaves bytes of another one in it */
-
             name.len = r->header_name_end - r->header_name_start;
             name.data = r->lowcase_header;
 
-            if (name.len > NGX_HTTP_LC_HEADER_LEN || r->invalid_header) {
+            /* an odd name leaves bytes of another one in lowcase_header, and
+             * a long one does not fit into it */
+
+            if (name.len > sizeof(lower) || r->invalid_header) {
                 continue;
+            }
+
+            if (name.len > NGX_HTTP_LC_HEADER_LEN) {
+                ngx_strlow(lower, r->header_name_start, name.len);
+                name.data = lower;
             }
 
             value.data = r->header_start;
