@@ -2,18 +2,54 @@
  * The table of dialects, and what all of their streams have in common.
  */
 
-#include "llm_openai.h"
+#include "llm_anthropic.h"
+#include "llm_front.h"
 
 
 /* The mock provider answers in OpenAI's shapes. */
 static const llm_dialect_t  llm_dialects[] = {
-    { LLM_STR("openai"), LLM_STR("Authorization"), LLM_STR("Bearer "),
-      llm_openai_path, llm_openai_answer, llm_openai_refusal,
-      llm_openai_event, llm_openai_text, llm_openai_key_looks_right },
-
-    { LLM_STR("mock"), LLM_STR("Authorization"), LLM_STR("Bearer "),
-      llm_openai_path, llm_openai_answer, llm_openai_refusal,
-      llm_openai_event, llm_openai_text, llm_openai_key_looks_right }
+    {
+        .name = LLM_STR("openai"),
+        .auth_header = LLM_STR("Authorization"),
+        .auth_prefix = LLM_STR("Bearer "),
+        .native = LLM_EP_ALL,
+        .path = llm_openai_path,
+        .answer = llm_openai_answer,
+        .refusal = llm_openai_refusal,
+        .event = llm_openai_event,
+        .text = llm_openai_text,
+        .key_looks_right = llm_openai_key_looks_right
+    },
+    {
+        .name = LLM_STR("anthropic"),
+        .auth_header = LLM_STR("x-api-key"),
+        .root = LLM_STR("/v1"),
+        .version_header = LLM_STR("anthropic-version"),
+        .version = LLM_STR("2023-06-01"),
+        .native = LLM_EP_BIT(LLM_EP_UNKNOWN) | LLM_EP_BIT(LLM_EP_MODELS)
+                  | LLM_EP_BIT(LLM_EP_FILES) | LLM_EP_BIT(LLM_EP_PASSTHROUGH),
+        .path = llm_anthropic_path,
+        .answer = llm_anthropic_answer,
+        .refusal = llm_anthropic_refusal,
+        .event = llm_anthropic_event,
+        .text = llm_anthropic_text,
+        .key_looks_right = llm_openai_key_looks_right,
+        .request = llm_anthropic_request,
+        .deltas = llm_anthropic_deltas,
+        .stream = llm_anthropic_stream
+    },
+    {
+        .name = LLM_STR("mock"),
+        .auth_header = LLM_STR("Authorization"),
+        .auth_prefix = LLM_STR("Bearer "),
+        .native = LLM_EP_ALL,
+        .path = llm_openai_path,
+        .answer = llm_openai_answer,
+        .refusal = llm_openai_refusal,
+        .event = llm_openai_event,
+        .text = llm_openai_text,
+        .key_looks_right = llm_openai_key_looks_right
+    }
 };
 
 #define LLM_DIALECTS  (sizeof(llm_dialects) / sizeof(llm_dialects[0]))
@@ -37,7 +73,18 @@ llm_dialect_find(llm_str_t name)
 llm_str_t
 llm_dialect_names(void)
 {
-    return LLM_STR("openai, mock");
+    return LLM_STR("openai, anthropic, mock");
+}
+
+
+llm_way_t
+llm_dialect_way(const llm_dialect_t *d, llm_endpoint_t ep)
+{
+    if (d->native & LLM_EP_BIT(ep)) {
+        return LLM_WAY_NATIVE;
+    }
+
+    return d->request && llm_front_find(ep) ? LLM_WAY_HUB : LLM_WAY_NONE;
 }
 
 
@@ -49,6 +96,8 @@ llm_stream_init(llm_stream_t *s, llm_endpoint_t ep)
     s->endpoint = ep;
     s->needs_done = ep == LLM_EP_CHAT || ep == LLM_EP_COMPLETIONS;
     llm_usage_init(&s->usage);
+
+    s->count[0] = s->count[1] = s->count[2] = LLM_UNKNOWN;
 }
 
 

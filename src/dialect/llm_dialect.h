@@ -10,7 +10,9 @@
 #include "llm_core.h"
 #include "llm_error.h"
 #include "llm_hint.h"
+#include "llm_hub.h"
 #include "llm_keypool.h"
+#include "llm_delta.h"
 #include "llm_price.h"
 #include "llm_request.h"
 #include "llm_sse.h"
@@ -71,16 +73,33 @@ typedef struct {
      * The next one mostly differs in the text alone and needs no parsing. */
     uint16_t        head, tail;         /* bytes in front of it and behind it */
     unsigned char   frame[LLM_STREAM_FRAME];
+
+    /* … and what its next events refer to. */
+    uint64_t        count[3];           /* parts of a sum; LLM_UNKNOWN */
+    uint32_t        calls;              /* of tools, so far */
+    unsigned char   block;              /* which kind is open */
 } llm_stream_t;
 
 typedef struct llm_dialect_s  llm_dialect_t;
+
+/* How a request of an endpoint gets to a provider. */
+typedef enum {
+    LLM_WAY_NONE,                       /* not at all */
+    LLM_WAY_NATIVE,                     /* spliced: the client's own bytes */
+    LLM_WAY_HUB                         /* translated, by `request` */
+} llm_way_t;
 
 struct llm_dialect_s {
     llm_str_t  name;                    /* as in `dialect NAME;` */
     llm_str_t  auth_header;             /* "Authorization" */
     llm_str_t  auth_prefix;             /* "Bearer " */
+    llm_str_t  root;                    /* "/v1": of every path below base_url
+                                           that does not end with it */
+    llm_str_t  version_header;          /* "anthropic-version", or empty */
+    llm_str_t  version;                 /* its default */
+    uint32_t   native;                  /* LLM_EP_BIT()s */
 
-    /* Appends the path below base_url, without the query: "/chat/completions".
+    /* Appends the path below root, without the query: "/chat/completions".
      * `rest` is what followed the endpoint in the client's path. */
     void (*path)(llm_endpoint_t ep, llm_str_t rest, llm_buf_t *out);
 
@@ -104,7 +123,27 @@ struct llm_dialect_s {
     /* Whether a key looks like one of this provider's (by host): 1 yes or
      * unknown, 0 no (a warning). */
     int (*key_looks_right)(llm_str_t host, llm_str_t key);
+
+    /* ---- translation; all NULL where chat is native ----------------- */
+
+    /* Appends this provider's request for one in the hub's form.  LLM_OK (what
+     * was left out is in loss->name), LLM_NONE (it cannot be asked for this),
+     * LLM_BAD (the request is wrong), LLM_FULL (again, with more room). */
+    llm_rc_t (*request)(llm_hub_t *h, llm_buf_t *out, llm_loss_t *loss);
+
+    /* Gives the deltas of a whole 2xx body that `answer` took for one; the same
+     * each time it is asked. */
+    void (*deltas)(llm_str_t body, const llm_sink_t *sink);
+
+    /* `event`, which gives the deltas of the event as well. */
+    llm_event_t (*stream)(llm_stream_t *s, const llm_sse_event_t *ev,
+        llm_buf_t *mem, const llm_sink_t *sink);
 };
+
+#define LLM_EP_BIT(ep)  (1U << (ep))
+#define LLM_EP_ALL      (~0U)
+
+llm_way_t llm_dialect_way(const llm_dialect_t *d, llm_endpoint_t ep);
 
 /* The row with that name, or NULL; and the names, for error messages. */
 const llm_dialect_t *llm_dialect_find(llm_str_t name);

@@ -49,6 +49,11 @@ llm_class_t llm_openai_error_class(unsigned status,
 llm_class_t llm_openai_error_hidden(const llm_openai_error_t *e,
     llm_buf_t *mem, llm_str_t *message);
 
+/* What an error and its status mean: the whole of `refusal`. */
+void llm_openai_refuse(unsigned status, const llm_openai_error_t *e,
+    const llm_hint_t *hint, llm_msec_t now, llm_buf_t *mem,
+    llm_refusal_t *out);
+
 /* Whether an "error" member means one: not null, false, 0 or "". */
 int llm_openai_truthy(llm_json_kind_t kind, llm_str_t value);
 

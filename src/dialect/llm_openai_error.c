@@ -484,18 +484,26 @@ llm_openai_error_hidden(const llm_openai_error_t *e, llm_buf_t *mem,
 
 
 void
+llm_openai_refuse(unsigned status, const llm_openai_error_t *e,
+    const llm_hint_t *hint, llm_msec_t now, llm_buf_t *mem, llm_refusal_t *out)
+{
+    memset(out, 0, sizeof(llm_refusal_t));
+
+    llm_error_outcome(status, e, hint, now, &out->outcome);
+
+    out->type = llm_error_text(e->type, mem);
+    out->code = llm_error_text(e->code, mem);
+    out->message = llm_error_message(e, out->outcome.class, mem);
+    out->native = e->native;
+}
+
+
+void
 llm_openai_refusal(unsigned status, const llm_hint_t *hint, llm_str_t body,
     llm_msec_t now, llm_buf_t *mem, llm_refusal_t *out)
 {
     llm_openai_error_t  e;
 
-    memset(out, 0, sizeof(llm_refusal_t));
-
     llm_openai_error_body(body, &e);
-    llm_error_outcome(status, &e, hint, now, &out->outcome);
-
-    out->type = llm_error_text(e.type, mem);
-    out->code = llm_error_text(e.code, mem);
-    out->message = llm_error_message(&e, out->outcome.class, mem);
-    out->native = e.native;
+    llm_openai_refuse(status, &e, hint, now, mem, out);
 }

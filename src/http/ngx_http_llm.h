@@ -73,6 +73,7 @@ typedef struct {
     ngx_http_llm_store_gate_t    gate;
     ngx_http_llm_timeouts_t      timeout;
     ngx_array_t                 *headers;       /* ngx_http_llm_header_t */
+    ngx_str_t                    version;       /* of the dialect's API */
     ngx_http_llm_mock_conf_t    *mock;          /* dialect mock, else NULL */
     ngx_http_llm_record_conf_t  *record;        /* record DIR, else NULL */
     ngx_http_llm_route_t        *route;         /* this provider alone */

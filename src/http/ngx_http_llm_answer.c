@@ -247,7 +247,7 @@ ngx_http_llm_after_collect(ngx_http_llm_ctx_t *ctx, ngx_int_t rc)
 
     if (b && (size_t) (b->last - b->pos) >= ctx->llcf->max_answer) {
 
-        if (ctx->analyze) {
+        if (ctx->analyze || send->translated) {
             return ngx_http_llm_fail(ctx, LLM_CLASS_BAD_ANSWER);
         }
 
@@ -489,7 +489,8 @@ ngx_http_llm_read_answer(ngx_http_llm_ctx_t *ctx, llm_str_t body,
     dialect = send->target->provider->dialect;
 
     ngx_memzero(&answer, sizeof(llm_answer_t));
-    answer.brief = !ctx->analyze && !ngx_http_llm_wants_json(ctx);
+    answer.brief = send->translated
+                   || (!ctx->analyze && !ngx_http_llm_wants_json(ctx));
 
     dialect->answer(ctx->endpoint, body, mem, &answer);
 
@@ -499,6 +500,23 @@ ngx_http_llm_read_answer(ngx_http_llm_ctx_t *ctx, llm_str_t body,
 
     if (answer.class != LLM_CLASS_OK) {
         return;
+    }
+
+    if (send->translated) {
+
+        if (ngx_http_llm_translate_answer(ctx) != NGX_OK) {
+            send->outcome.class = LLM_CLASS_BAD_ANSWER;
+            return;
+        }
+
+        body.data = send->body->pos;
+        body.len = send->body->last - send->body->pos;
+        dialect = ngx_http_llm_answer_dialect(ctx);
+
+        if (ctx->analyze || ngx_http_llm_wants_json(ctx)) {
+            answer.brief = 0;
+            dialect->answer(ctx->endpoint, body, mem, &answer);
+        }
     }
 
     if (ctx->analyze) {

@@ -115,6 +115,10 @@ ngx_http_llm_pick(ngx_http_llm_ctx_t *ctx)
     rc = ngx_http_llm_named(ctx);
 
     if (rc == NGX_OK) {
+        rc = ngx_http_llm_translate(ctx);
+    }
+
+    if (rc == NGX_OK) {
         rc = ngx_http_llm_enter(ctx);
     }
 
@@ -128,7 +132,7 @@ ngx_http_llm_pick(ngx_http_llm_ctx_t *ctx)
 }
 
 
-/* Application routes ask a provider for some model, or not at all.  These three
+/* Application routes ask a provider for some model, or not at all.  All these
  * return NGX_OK: goes on; NGX_DONE: something else was started instead. */
 
 static ngx_int_t

@@ -39,6 +39,13 @@ static ngx_int_t ngx_http_llm_compose_args(ngx_http_llm_ctx_t *ctx,
 static ngx_int_t ngx_http_llm_compose_type(ngx_http_llm_ctx_t *ctx,
     ngx_str_t *type);
 static void ngx_http_llm_compose_auth(ngx_http_llm_ctx_t *ctx, llm_buf_t *b);
+static void ngx_http_llm_compose_client_key(ngx_http_llm_ctx_t *ctx,
+    llm_buf_t *b);
+static void ngx_http_llm_compose_version(ngx_http_llm_ctx_t *ctx,
+    llm_buf_t *b);
+static ngx_uint_t ngx_http_llm_under_root(ngx_str_t *path, llm_str_t root);
+static ngx_table_elt_t *ngx_http_llm_find_header(ngx_http_request_t *r,
+    ngx_str_t *name);
 static void ngx_http_llm_compose_passed(ngx_http_llm_ctx_t *ctx,
     llm_buf_t *b);
 static ngx_int_t ngx_http_llm_compose_added(ngx_http_llm_ctx_t *ctx,
@@ -259,6 +266,7 @@ ngx_http_llm_compose_head(ngx_http_llm_ctx_t *ctx, ngx_str_t *path,
     }
 
     ngx_http_llm_compose_auth(ctx, b);
+    ngx_http_llm_compose_version(ctx, b);
     ngx_http_llm_compose_passed(ctx, b);
 
     if (ngx_http_llm_compose_added(ctx, b) != NGX_OK) {
@@ -311,6 +319,13 @@ ngx_http_llm_compose_path(ngx_http_llm_ctx_t *ctx, ngx_str_t *path)
     if (ctx->passthrough) {
         llm_buf_str(&b, rest);
     } else {
+
+        if (!ngx_http_llm_under_root(&provider->origin.path,
+                                     provider->dialect->root))
+        {
+            llm_buf_str(&b, provider->dialect->root);
+        }
+
         provider->dialect->path(ctx->endpoint, rest, &b);
     }
 
@@ -327,6 +342,19 @@ ngx_http_llm_compose_path(ngx_http_llm_ctx_t *ctx, ngx_str_t *path)
     path->len = b.pos - b.start;
 
     return NGX_OK;
+}
+
+
+/* Whether a base_url names the root of its dialect's paths by itself. */
+
+static ngx_uint_t
+ngx_http_llm_under_root(ngx_str_t *path, llm_str_t root)
+{
+    return root.len == 0
+           || (path->len >= root.len
+               && ngx_strncmp(path->data + path->len - root.len, root.data,
+                              root.len)
+                  == 0);
 }
 
 
@@ -460,8 +488,7 @@ ngx_http_llm_compose_type(ngx_http_llm_ctx_t *ctx, ngx_str_t *type)
 static void
 ngx_http_llm_compose_auth(ngx_http_llm_ctx_t *ctx, llm_buf_t *b)
 {
-    ngx_str_t                 name, *secret;
-    ngx_table_elt_t          *h;
+    ngx_str_t                *secret;
     ngx_http_llm_ticket_t    *ticket;
     ngx_http_llm_provider_t  *provider;
 
@@ -469,13 +496,7 @@ ngx_http_llm_compose_auth(ngx_http_llm_ctx_t *ctx, llm_buf_t *b)
     ticket = &ctx->send->ticket;
 
     if (provider->client_key) {
-        h = ctx->request->headers_in.authorization;
-
-        if (h) {
-            ngx_str_set(&name, "Authorization");
-            ngx_http_llm_put_header(b, &name, &h->value);
-        }
-
+        ngx_http_llm_compose_client_key(ctx, b);
         return;
     }
 
@@ -493,6 +514,86 @@ ngx_http_llm_compose_auth(ngx_http_llm_ctx_t *ctx, llm_buf_t *b)
 }
 
 
+/* The caller's own key, as it came; some SDKs send it in another header. */
+
+static void
+ngx_http_llm_compose_client_key(ngx_http_llm_ctx_t *ctx, llm_buf_t *b)
+{
+    ngx_str_t             name;
+    ngx_table_elt_t      *h;
+    const llm_dialect_t  *dialect;
+
+    dialect = ctx->send->target->provider->dialect;
+
+    h = ctx->request->headers_in.authorization;
+
+    if (h) {
+        ngx_str_set(&name, "Authorization");
+        ngx_http_llm_put_header(b, &name, &h->value);
+        return;
+    }
+
+    name.len = dialect->auth_header.len;
+    name.data = (u_char *) dialect->auth_header.data;
+
+    h = ngx_http_llm_find_header(ctx->request, &name);
+
+    if (h) {
+        ngx_http_llm_put_header(b, &name, &h->value);
+    }
+}
+
+
+/* The version of its API that the dialect is translated for; what is spliced
+ * has the client's, if it names one. */
+
+static void
+ngx_http_llm_compose_version(ngx_http_llm_ctx_t *ctx, llm_buf_t *b)
+{
+    ngx_str_t                 name;
+    ngx_http_llm_provider_t  *provider;
+
+    provider = ctx->send->target->provider;
+
+    if (provider->version.len == 0) {
+        return;
+    }
+
+    name.len = provider->dialect->version_header.len;
+    name.data = (u_char *) provider->dialect->version_header.data;
+
+    if (ctx->send->translated
+        || ngx_http_llm_find_header(ctx->request, &name) == NULL)
+    {
+        ngx_http_llm_put_header(b, &name, &provider->version);
+    }
+}
+
+
+static ngx_table_elt_t *
+ngx_http_llm_find_header(ngx_http_request_t *r, ngx_str_t *name)
+{
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    for (part = &r->headers_in.headers.part; part; part = part->next) {
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+
+            if (h[i].key.len == name->len
+                && ngx_strncasecmp(h[i].key.data, name->data, name->len) == 0)
+            {
+                return &h[i];
+            }
+        }
+    }
+
+    return NULL;
+}
+
+
 static void
 ngx_http_llm_compose_passed(ngx_http_llm_ctx_t *ctx, llm_buf_t *b)
 {
@@ -500,6 +601,11 @@ ngx_http_llm_compose_passed(ngx_http_llm_ctx_t *ctx, llm_buf_t *b)
     ngx_uint_t        i;
     ngx_list_part_t  *part;
     ngx_table_elt_t  *h;
+
+    if (ctx->send->translated) {
+        /* what they say concerns the client's dialect, and its form */
+        return;
+    }
 
     for (part = &ctx->request->headers_in.headers.part; part;
          part = part->next)

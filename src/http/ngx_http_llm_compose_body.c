@@ -25,6 +25,11 @@ ngx_http_llm_compose_body(ngx_http_llm_ctx_t *ctx,
 {
     ngx_str_t  text;
 
+    if (ctx->send->translated) {
+        return ngx_http_llm_add_memory(ctx, body, ctx->translation.data,
+                                       ctx->translation.len);
+    }
+
     if (ctx->analyze) {
 
         if (ctx->prompt.data) {

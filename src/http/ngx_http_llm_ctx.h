@@ -7,6 +7,7 @@
  * object.c              who made a file, batch or response answers for it
  * app.c                 an application behind a split, by the proxy module
  * attempt.c, wait.c     picks target and key, waits, retries, gives up
+ * translate.c           its body, its answer, its events in another dialect
  * compose.c, _body.c    the bytes of one attempt's request
  * upstream.c, park.c    one attempt on a fresh ngx_http_upstream_t
  * head.c, frame.c       an answer's head and the framing of its body
@@ -24,6 +25,7 @@
 #define _NGX_HTTP_LLM_CTX_H_INCLUDED_
 
 #include "ngx_http_llm.h"
+#include "llm_front.h"
 
 
 #define NGX_HTTP_LLM_ERROR_BODY   16384     /* kept of a refusal */
@@ -90,9 +92,12 @@ typedef struct {
     ngx_uint_t                   held_events;
     u_char                      *scratch;   /* to join data lines in */
     size_t                       scratch_size;
+    llm_reply_t                 *reply;     /* of a translated stream */
+    ngx_buf_t                   *writing;   /* its deltas of this read */
     unsigned                     copy:1;    /* bytes must outlive u->buffer */
     unsigned                     failed:1;  /* an error event went out */
     unsigned                     commit:1;
+    unsigned                     broken:1;  /* a delta could not be written */
 } ngx_http_llm_events_t;
 
 
@@ -115,7 +120,9 @@ typedef struct {
     ngx_buf_t                   *error;         /* of a refusal */
     ngx_buf_t                   *body;          /* collected, contiguous */
     ngx_http_llm_record_t       *record;
+    ngx_str_t                    dropped;   /* members it was sent without */
     unsigned                     parked:1;
+    unsigned                     translated:1;  /* it speaks another dialect */
     unsigned                     cached:1;   /* a connection of the idle pool */
     unsigned                     upstream:1; /* r->upstream is ours and alive */
     unsigned                     eof:1;    /* closed by the provider, cleanly */
@@ -163,6 +170,7 @@ struct ngx_http_llm_ctx_s {
     ngx_str_t                    system;        /* rendered prompts, escaped */
     ngx_str_t                    user;
     ngx_str_t                    prompt;        /* the body made of them */
+    ngx_str_t                    translation;   /* the body of this attempt */
 
     /* the loop */
     ngx_uint_t                   current;       /* index of the target */
@@ -413,6 +421,23 @@ ngx_int_t ngx_http_llm_init_peer(ngx_http_request_t *r,
     ngx_http_upstream_srv_conf_t *us);
 void ngx_http_llm_unpark(ngx_http_llm_ctx_t *ctx);
 
+/*
+ * translate.c.  way: how a request gets to a provider.  translate: before an
+ * attempt; NGX_OK, or NGX_DONE when something else was started instead.
+ * translate_answer: send->body becomes what the client gets; answer_dialect is
+ * the one that reads it then.  The others belong to events.c and stream.c.
+ */
+llm_way_t ngx_http_llm_way(ngx_http_llm_ctx_t *ctx,
+    ngx_http_llm_provider_t *provider);
+ngx_int_t ngx_http_llm_translate(ngx_http_llm_ctx_t *ctx);
+ngx_int_t ngx_http_llm_translate_answer(ngx_http_llm_ctx_t *ctx);
+const llm_dialect_t *ngx_http_llm_answer_dialect(ngx_http_llm_ctx_t *ctx);
+ngx_int_t ngx_http_llm_translate_init(ngx_http_llm_ctx_t *ctx);
+llm_event_t ngx_http_llm_translate_event(ngx_http_llm_ctx_t *ctx,
+    const llm_sse_event_t *ev, llm_buf_t *mem);
+ngx_int_t ngx_http_llm_translate_error(ngx_http_llm_ctx_t *ctx);
+void ngx_http_llm_translate_end(ngx_http_llm_ctx_t *ctx, llm_buf_t *out);
+
 /* compose.c, compose_body.c: the bytes of an attempt's request; the model's
  * name at a target. */
 typedef struct {
@@ -443,11 +468,14 @@ void ngx_http_llm_answer_classify(ngx_http_llm_ctx_t *ctx);
 ngx_int_t ngx_http_llm_frame(ngx_http_llm_ctx_t *ctx, ngx_buf_t *b);
 
 /* events.c: bytes of a stream in, events that pass out; the last event of a
- * body that lacks its blank line; bytes that pass as they are. */
+ * body that lacks its blank line; bytes that pass as they are; a buf with its
+ * own memory, and its place among what passes. */
 ngx_int_t ngx_http_llm_events_init(ngx_http_llm_ctx_t *ctx);
 ngx_int_t ngx_http_llm_events(ngx_http_llm_ctx_t *ctx, u_char *p, size_t n);
 ngx_int_t ngx_http_llm_event_tail(ngx_http_llm_ctx_t *ctx);
 ngx_int_t ngx_http_llm_pass_bytes(ngx_http_llm_ctx_t *ctx, u_char *p, size_t n);
+ngx_buf_t *ngx_http_llm_own_buf(ngx_http_llm_ctx_t *ctx, size_t size);
+ngx_int_t ngx_http_llm_link_buf(ngx_http_llm_ctx_t *ctx, ngx_buf_t *b);
 
 /* stream.c: nginx's input filter, and the end of a committed answer. */
 ngx_int_t ngx_http_llm_input_filter_init(void *data);

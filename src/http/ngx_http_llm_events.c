@@ -17,10 +17,10 @@ static ngx_int_t ngx_http_llm_event_cut(ngx_http_llm_ctx_t *ctx, u_char *p,
 static ngx_int_t ngx_http_llm_event_joined(ngx_http_llm_ctx_t *ctx);
 static void ngx_http_llm_keep_text(ngx_http_llm_ctx_t *ctx,
     llm_str_t *text);
-static ngx_buf_t *ngx_http_llm_own_buf(ngx_http_llm_ctx_t *ctx, size_t size);
 static ngx_int_t ngx_http_llm_event_passes(ngx_http_llm_ctx_t *ctx,
     llm_str_t raw);
-static ngx_int_t ngx_http_llm_link(ngx_http_llm_ctx_t *ctx, ngx_buf_t *b);
+static ngx_int_t ngx_http_llm_event_verdict(ngx_http_llm_ctx_t *ctx,
+    const llm_sse_event_t *ev, llm_event_t verdict);
 static ngx_chain_t *ngx_http_llm_free_link(ngx_http_upstream_t *u,
     ngx_buf_t *b);
 
@@ -54,8 +54,9 @@ ngx_http_llm_events_init(ngx_http_llm_ctx_t *ctx)
     e->copy = 1;
     e->failed = 0;
     e->commit = 0;
+    e->broken = 0;
 
-    return NGX_OK;
+    return ngx_http_llm_translate_init(ctx);
 }
 
 
@@ -74,6 +75,7 @@ ngx_http_llm_events(ngx_http_llm_ctx_t *ctx, u_char *p, size_t n)
     ngx_http_llm_events_t  *e;
 
     e = ctx->events;
+    e->writing = NULL;
     run = p;
 
     while (n) {
@@ -177,7 +179,7 @@ ngx_http_llm_event_joined(ngx_http_llm_ctx_t *ctx)
     rc = ngx_http_llm_event_passes(ctx, (llm_str_t) { b->last - b->pos,
                                                       b->pos });
     if (rc == NGX_OK) {
-        return ngx_http_llm_link(ctx, b);
+        return ngx_http_llm_link_buf(ctx, b);
     }
 
     b->last = b->pos;
@@ -199,6 +201,8 @@ ngx_http_llm_event_tail(ngx_http_llm_ctx_t *ctx)
         return NGX_OK;
     }
 
+    ctx->events->writing = NULL;
+
     if (ngx_http_llm_event_cut(ctx, (u_char *) "\n\n", 2) != NGX_OK) {
         return NGX_ERROR;
     }
@@ -213,7 +217,7 @@ ngx_http_llm_event_tail(ngx_http_llm_ctx_t *ctx)
  * unsent at a time.
  */
 
-static ngx_buf_t *
+ngx_buf_t *
 ngx_http_llm_own_buf(ngx_http_llm_ctx_t *ctx, size_t size)
 {
     ngx_buf_t              *b;
@@ -261,6 +265,7 @@ static ngx_int_t
 ngx_http_llm_event_passes(ngx_http_llm_ctx_t *ctx, llm_str_t raw)
 {
     u_char                  message[NGX_HTTP_LLM_SCRATCH];
+    ngx_int_t               rc;
     llm_buf_t               mem;
     llm_event_t             verdict;
     llm_sse_event_t         ev;
@@ -283,13 +288,42 @@ ngx_http_llm_event_passes(ngx_http_llm_ctx_t *ctx, llm_str_t raw)
     llm_sse_parse(raw, e->scratch, &ev);
     llm_buf_init(&mem, message, sizeof(message));
 
-    verdict = send->target->provider->dialect->event(&e->state, &ev, &mem);
-
     e->held_events++;
+
+    if (send->translated) {
+        verdict = ngx_http_llm_translate_event(ctx, &ev, &mem);
+        rc = ngx_http_llm_event_verdict(ctx, &ev, verdict);
+
+        if (rc == NGX_OK && verdict == LLM_EVENT_ERROR
+            && ngx_http_llm_translate_error(ctx) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        /* its deltas go out instead */
+
+        return (rc == NGX_ERROR || e->broken) ? NGX_ERROR : NGX_DECLINED;
+    }
+
+    verdict = send->target->provider->dialect->event(&e->state, &ev, &mem);
 
     if (ctx->endpoint == LLM_EP_RESPONSES && !ctx->learned) {
         ngx_http_llm_object_learn_event(ctx, ev.data);
     }
+
+    return ngx_http_llm_event_verdict(ctx, &ev, verdict);
+}
+
+
+static ngx_int_t
+ngx_http_llm_event_verdict(ngx_http_llm_ctx_t *ctx, const llm_sse_event_t *ev,
+    llm_event_t verdict)
+{
+    ngx_http_llm_send_t    *send;
+    ngx_http_llm_events_t  *e;
+
+    e = ctx->events;
+    send = ctx->send;
 
     switch (verdict) {
 
@@ -316,7 +350,7 @@ ngx_http_llm_event_passes(ngx_http_llm_ctx_t *ctx, llm_str_t raw)
         e->commit = 1;
 
         if (ctx->heard) {
-            ngx_http_llm_hear_event(ctx, &ev);
+            ngx_http_llm_hear_event(ctx, ev);
         }
 
         return NGX_OK;
@@ -368,7 +402,7 @@ ngx_http_llm_pass_bytes(ngx_http_llm_ctx_t *ctx, u_char *p, size_t n)
         b->last = ngx_cpymem(b->last, p, n);
         b->flush = 1;
 
-        return ngx_http_llm_link(ctx, b);
+        return ngx_http_llm_link_buf(ctx, b);
     }
 
     u = ctx->request->upstream;
@@ -406,8 +440,8 @@ ngx_http_llm_pass_bytes(ngx_http_llm_ctx_t *ctx, u_char *p, size_t n)
  * count it as busy, and go on reading for a client that does not.
  */
 
-static ngx_int_t
-ngx_http_llm_link(ngx_http_llm_ctx_t *ctx, ngx_buf_t *b)
+ngx_int_t
+ngx_http_llm_link_buf(ngx_http_llm_ctx_t *ctx, ngx_buf_t *b)
 {
     ngx_chain_t          *cl;
     ngx_http_upstream_t  *u;

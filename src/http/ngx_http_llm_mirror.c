@@ -468,8 +468,8 @@ ngx_http_llm_result_text(ngx_http_llm_ctx_t *ctx, ngx_pool_t *pool,
     ngx_memzero(&answer, sizeof(llm_answer_t));
     llm_buf_init(&text, scratch, sizeof(scratch));
 
-    ctx->served->provider->dialect->answer(ctx->endpoint, body, &text,
-                                           &answer);
+    ngx_http_llm_answer_dialect(ctx)->answer(ctx->endpoint, body, &text,
+                                             &answer);
 
     if (answer.content.len == 0) {
         return;

@@ -24,6 +24,9 @@ static ngx_int_t ngx_http_llm_provider_end_mock(ngx_conf_t *cf,
 static ngx_int_t ngx_http_llm_provider_end_tls(ngx_conf_t *cf,
     ngx_http_llm_provider_block_t *pb);
 static char *ngx_http_llm_provider_dialect(ngx_conf_t *cf, void *block);
+static char *ngx_http_llm_provider_version(ngx_conf_t *cf, void *block);
+static ngx_int_t ngx_http_llm_provider_end_version(ngx_conf_t *cf,
+    ngx_http_llm_provider_t *p);
 static char *ngx_http_llm_provider_base_url(ngx_conf_t *cf, void *block);
 static char *ngx_http_llm_provider_keys(ngx_conf_t *cf, void *block);
 static char *ngx_http_llm_provider_key(ngx_conf_t *cf, void *block);
@@ -37,6 +40,7 @@ static void ngx_http_llm_provider_odd_keys(ngx_conf_t *cf,
 
 static ngx_http_llm_member_t  ngx_http_llm_provider_members[] = {
     { ngx_string("dialect"), 1, 1, 1, ngx_http_llm_provider_dialect },
+    { ngx_string("version"), 1, 1, 1, ngx_http_llm_provider_version },
     { ngx_string("base_url"), 1, 1, 1, ngx_http_llm_provider_base_url },
     { ngx_string("keys"), 1, NGX_HTTP_LLM_ARGS_ANY, 0,
       ngx_http_llm_provider_keys },
@@ -197,6 +201,10 @@ ngx_http_llm_provider_end(ngx_conf_t *cf, ngx_http_llm_provider_block_t *pb)
         return NGX_ERROR;
     }
 
+    if (ngx_http_llm_provider_end_version(cf, p) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     if (llm_str_eq(p->dialect->name, LLM_STR("mock"))) {
         return ngx_http_llm_provider_end_mock(cf, pb);
     }
@@ -332,6 +340,58 @@ ngx_http_llm_provider_dialect(ngx_conf_t *cf, void *block)
     pb->provider->dialect = dialect;
 
     return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_llm_provider_version(ngx_conf_t *cf, void *block)
+{
+    ngx_http_llm_provider_block_t *pb = block;
+
+    ngx_uint_t   i;
+    ngx_str_t   *value;
+
+    value = cf->args->elts;
+
+    for (i = 0; i < value[1].len; i++) {
+        if ((value[1].data[i] < '0' || value[1].data[i] > '9')
+            && value[1].data[i] != '-')
+        {
+            break;
+        }
+    }
+
+    if (value[1].len != sizeof("2023-06-01") - 1 || i != value[1].len) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid version \"%V\", expected a date as "
+                           "2023-06-01", &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    pb->provider->version = value[1];
+
+    return NGX_CONF_OK;
+}
+
+
+static ngx_int_t
+ngx_http_llm_provider_end_version(ngx_conf_t *cf, ngx_http_llm_provider_t *p)
+{
+    if (p->version.len == 0) {
+        p->version.len = p->dialect->version.len;
+        p->version.data = (u_char *) p->dialect->version.data;
+        return NGX_OK;
+    }
+
+    if (p->dialect->version_header.len) {
+        return NGX_OK;
+    }
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "\"version\" is incompatible with the dialect of "
+                       "llm_provider \"%V\"", &p->name);
+
+    return NGX_ERROR;
 }
 
 

@@ -26,6 +26,8 @@ static llm_code_t ngx_http_llm_read_form(ngx_http_llm_ctx_t *ctx,
 static llm_code_t ngx_http_llm_read_audio(ngx_http_llm_ctx_t *ctx,
     llm_str_t *message);
 static llm_code_t ngx_http_llm_find_route(ngx_http_llm_ctx_t *ctx);
+static llm_code_t ngx_http_llm_cannot(ngx_http_llm_ctx_t *ctx, unsigned lacks,
+    llm_str_t *message);
 static llm_code_t ngx_http_llm_find_variant(ngx_http_llm_ctx_t *ctx,
     ngx_http_llm_split_t *split);
 
@@ -578,31 +580,34 @@ ngx_http_llm_estimate(ngx_http_llm_ctx_t *ctx, ngx_http_llm_route_t *route)
 
 
 /*
- * Marks the targets that cannot serve this request: declared capabilities,
- * providers that are off, prices that a budget needs.  A request that no target
- * can serve is refused here.
+ * Marks the targets that cannot serve this request: endpoints that a dialect
+ * does not have, declared capabilities, providers that are off, prices that a
+ * budget needs.  A request that no target can serve is refused here.
  */
 
 llm_code_t
 ngx_http_llm_check_targets(ngx_http_llm_ctx_t *ctx, llm_str_t *message)
 {
-    u_char                 *p;
     unsigned                lacks;
-    llm_str_t               word;
-    ngx_uint_t              i, able, off, unpriced;
+    ngx_uint_t              i, able, deaf, unpriced;
     ngx_http_llm_target_t  *t;
 
     able = 0;
-    off = 0;
     unpriced = 0;
     lacks = 0;
+    deaf = 0;
 
     for (i = 0; i < ctx->route->ntargets; i++) {
         t = &ctx->route->targets[i];
 
         if (!ngx_http_llm_target_is_on(t)) {
             ctx->skipped |= (uint64_t) 1 << i;
-            off++;
+            continue;
+        }
+
+        if (ngx_http_llm_way(ctx, t->provider) == LLM_WAY_NONE) {
+            ctx->skipped |= (uint64_t) 1 << i;
+            deaf++;
             continue;
         }
 
@@ -631,8 +636,26 @@ ngx_http_llm_check_targets(ngx_http_llm_ctx_t *ctx, llm_str_t *message)
         return LLM_CODE_POLICY_PRICE_UNKNOWN;
     }
 
-    if (lacks == 0) {
+    if (lacks == 0 && deaf == 0) {
         return LLM_CODE_GATEWAY_NO_TARGET;
+    }
+
+    return ngx_http_llm_cannot(ctx, lacks, message);
+}
+
+
+/* No target can do the first of these; none: no dialect has the endpoint. */
+
+static llm_code_t
+ngx_http_llm_cannot(ngx_http_llm_ctx_t *ctx, unsigned lacks,
+    llm_str_t *message)
+{
+    u_char     *p;
+    llm_str_t   word;
+
+    if (lacks == 0) {
+        *message = LLM_STR("no provider behind this name has this endpoint");
+        return LLM_CODE_CALLER_UNSUPPORTED;
     }
 
     word = llm_can_name(lacks);

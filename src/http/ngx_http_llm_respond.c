@@ -11,6 +11,8 @@
 
 
 static ngx_int_t ngx_http_llm_route_headers(ngx_http_llm_ctx_t *ctx);
+static ngx_int_t ngx_http_llm_target_headers(ngx_http_llm_ctx_t *ctx,
+    ngx_http_llm_send_t *send);
 static ngx_int_t ngx_http_llm_cost_header(ngx_http_llm_ctx_t *ctx);
 static ngx_int_t ngx_http_llm_number_header(ngx_http_llm_ctx_t *ctx,
     ngx_str_t *name, ngx_uint_t n);
@@ -32,6 +34,7 @@ static ngx_str_t  ngx_http_llm_h_degraded = ngx_string("x-llm-degraded");
 static ngx_str_t  ngx_http_llm_h_attempts = ngx_string("x-llm-attempts");
 static ngx_str_t  ngx_http_llm_h_fallbacks = ngx_string("x-llm-fallbacks");
 static ngx_str_t  ngx_http_llm_h_error = ngx_string("x-llm-error");
+static ngx_str_t  ngx_http_llm_h_dropped = ngx_string("x-llm-dropped");
 static ngx_str_t  ngx_http_llm_h_key = ngx_string("x-llm-key");
 static ngx_str_t  ngx_http_llm_h_cost = ngx_string("x-llm-cost");
 static ngx_str_t  ngx_http_llm_h_retry_after = ngx_string("Retry-After");
@@ -124,39 +127,16 @@ ngx_http_llm_response_headers(ngx_http_llm_ctx_t *ctx)
 static ngx_int_t
 ngx_http_llm_route_headers(ngx_http_llm_ctx_t *ctx)
 {
-    ngx_str_t            *provider, model;
     ngx_http_request_t   *r;
     ngx_http_llm_send_t  *send;
 
     r = ctx->request;
     send = ctx->send;
 
-    if (send && send->target) {
-        provider = &send->target->provider->name;
-
-        /* the name clients may ask for, not the provider's own */
-
-        if (send->target->model) {
-            model = send->target->model->name;
-        } else {
-            ngx_http_llm_target_model(ctx, send->target, &model);
-        }
-
-        if (ngx_http_llm_add_header(r, &ngx_http_llm_h_provider, provider)
-            != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-
-        /* a name the client chose must not carry anything into a header */
-
-        if (model.len
-            && (send->target->model || ngx_http_llm_is_token(&model))
-            && ngx_http_llm_add_header(r, &ngx_http_llm_h_model, &model)
-               != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
+    if (send && send->target
+        && ngx_http_llm_target_headers(ctx, send) != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
     if (ctx->split
@@ -185,6 +165,48 @@ ngx_http_llm_route_headers(ngx_http_llm_ctx_t *ctx)
     }
 
     return ngx_http_llm_error_header(r, ctx->code);
+}
+
+
+/* Who was asked, for what, and without what. */
+
+static ngx_int_t
+ngx_http_llm_target_headers(ngx_http_llm_ctx_t *ctx, ngx_http_llm_send_t *send)
+{
+    ngx_str_t            model;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    /* the name clients may ask for, not the provider's own */
+
+    if (send->target->model) {
+        model = send->target->model->name;
+    } else {
+        ngx_http_llm_target_model(ctx, send->target, &model);
+    }
+
+    if (ngx_http_llm_add_header(r, &ngx_http_llm_h_provider,
+                                &send->target->provider->name)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    /* a name the client chose must not carry anything into a header */
+
+    if (model.len
+        && (send->target->model || ngx_http_llm_is_token(&model))
+        && ngx_http_llm_add_header(r, &ngx_http_llm_h_model, &model) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (send->dropped.len == 0) {
+        return NGX_OK;
+    }
+
+    return ngx_http_llm_add_header(r, &ngx_http_llm_h_dropped, &send->dropped);
 }
 
 

@@ -145,7 +145,7 @@ ngx_http_llm_remember(ngx_http_llm_ctx_t *ctx)
         }
     }
 
-    if (send->refusal.native && send->error
+    if (send->refusal.native && send->error && !send->translated
         && send->error->last - send->error->pos < NGX_HTTP_LLM_ERROR_BODY
         && !ctx->analyze)
     {

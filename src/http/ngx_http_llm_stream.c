@@ -14,6 +14,7 @@
 static ngx_int_t ngx_http_llm_length(ngx_http_llm_ctx_t *ctx);
 static llm_class_t ngx_http_llm_raw_class(ngx_http_llm_ctx_t *ctx);
 static void ngx_http_llm_last_event(ngx_http_llm_ctx_t *ctx);
+static void ngx_http_llm_send_done(ngx_http_llm_ctx_t *ctx);
 static void ngx_http_llm_send_own(ngx_http_llm_ctx_t *ctx, llm_str_t text,
     ngx_uint_t last);
 static void ngx_http_llm_send_error_event(ngx_http_llm_ctx_t *ctx,
@@ -192,8 +193,8 @@ ngx_http_llm_stream_end(ngx_http_llm_ctx_t *ctx, ngx_int_t rc)
 
     if (whole) {
 
-        if (e->state.needs_done && !e->state.done) {
-            ngx_http_llm_send_own(ctx, LLM_STR("data: [DONE]\n\n"), 0);
+        if (!e->state.done) {
+            ngx_http_llm_send_done(ctx);
         }
 
         if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
@@ -276,6 +277,27 @@ ngx_http_llm_last_event(ngx_http_llm_ctx_t *ctx)
     e->last = &e->out;
 
     (void) ngx_http_output_filter(ctx->request, out);
+}
+
+
+/* The terminator that the provider forgot, where clients wait for one. */
+
+static void
+ngx_http_llm_send_done(ngx_http_llm_ctx_t *ctx)
+{
+    u_char     mem[LLM_REPLY_FRAME];
+    llm_buf_t  b;
+
+    if (ctx->send->translated) {
+        llm_buf_init(&b, mem, sizeof(mem));
+        ngx_http_llm_translate_end(ctx, &b);
+        ngx_http_llm_send_own(ctx, llm_buf_view(&b), 0);
+        return;
+    }
+
+    if (ctx->events->state.needs_done) {
+        ngx_http_llm_send_own(ctx, LLM_STR("data: [DONE]\n\n"), 0);
+    }
 }
 
 

@@ -348,6 +348,10 @@ ngx_http_llm_target_is_able(ngx_http_llm_ctx_t *ctx, ngx_http_llm_target_t *t)
 
     m = t->model;
 
+    if (ngx_http_llm_way(ctx, t->provider) == LLM_WAY_NONE) {
+        return 0;
+    }
+
     return m == NULL
            || ((!m->can_set || !(ctx->facts.need & ~m->can))
                && (m->context == 0 || ctx->facts.prompt_tokens <= m->context));

@@ -918,7 +918,7 @@ test_row(void)
     mock = llm_dialect_find(LLM_STR("mock"));
     ok(mock && mock->event == openai->event, "mock answers like openai");
     ok(llm_dialect_find(LLM_STR("klingon")) == NULL, "no such dialect");
-    is_str(llm_dialect_names(), "openai, mock", "the names");
+    is_str(llm_dialect_names(), "openai, anthropic, mock", "the names");
     is_str(openai->auth_header, "Authorization", "header of the key");
     is_str(openai->auth_prefix, "Bearer ", "and what stands before it");
 

@@ -15,11 +15,12 @@ my %prompts = map { s{^conf\.d/}{}r => slurp($_) } glob 'conf.d/prompts/*';
 my %keys = (
     OPENAI_API_KEY     => 'sk-proj-confd000000000000000000000001',
     OPENROUTER_API_KEY => 'sk-or-v1-confd0000000000000000000002',
+    ANTHROPIC_API_KEY  => 'sk-ant-confd0000000000000000000000006',
     GROQ_API_KEY_1     => 'gsk_confd00000000000000000000000003',
     GROQ_API_KEY_2     => 'gsk_confd00000000000000000000000004',
 );
 
-for my $file (glob 'conf.d/*.conf') {
+for my $file (glob 'conf.d/*.conf conf.d/providers/*.conf') {
     my $text = slurp($file);
 
     # a place of our own for what stands at fixed places, and a free port
@@ -50,7 +51,7 @@ for my $file (glob 'conf.d/*.conf') {
 
         $gw->start;
         is($gw->http(GET => '/health/llm')->status, 200, "$name is healthy")
-            unless $file =~ /openai/ && !$with;
+            unless $file =~ /openai|providers/ && !$with;
         $gw->stop;
     }
 }

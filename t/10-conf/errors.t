@@ -143,6 +143,10 @@ refused('llm_pass twice', qr/"llm_pass" directive is duplicate/, "$P",
 
 refused('an unknown dialect', [ qr/"cobol"/, qr/openai/, qr/mock/ ],
     'llm_provider p { dialect cobol; base_url http://127.0.0.1:1/v1; }');
+refused('a version that is no date', [ qr/"newest"/, qr/2023-06-01/ ],
+    'llm_provider p { dialect anthropic; version newest; base_url http://127.0.0.1:1; }');
+refused('a version where there is none', qr/"version" is incompatible with the dialect of llm_provider "p"/,
+    'llm_provider p { version 2023-06-01; dialect openai; base_url http://127.0.0.1:1/v1; }');
 refused('no base_url', qr/base_url/, 'llm_provider p { dialect openai; }');
 refused('no URL', qr/"ftp:\/\/x"/, 'llm_provider p { dialect openai; base_url ftp://x; }');
 refused('an unknown timeout', qr/"lunch=3s"/,

@@ -22,12 +22,14 @@ echo "load_module $modules/$name.so;" > "$dest$snippet"
 chmod 644 "$dest$snippet"
 
 # as in the sources, so that links from page to page work
-install -d "$dest$doc/docs/design" "$dest$doc/conf.d/prompts"
+install -d "$dest$doc/docs/design" "$dest$doc/conf.d/prompts" \
+    "$dest$doc/conf.d/providers"
 install -m 644 README.md "$dest$doc/"
 install -m 644 docs/*.md "$dest$doc/docs/"
 install -m 644 docs/design/*.md "$dest$doc/docs/design/"
 install -m 644 conf.d/*.conf "$dest$doc/conf.d/"
 install -m 644 conf.d/prompts/* "$dest$doc/conf.d/prompts/"
+install -m 644 conf.d/providers/* "$dest$doc/conf.d/providers/"
 
 echo "installed $dest$modules/$name.so"
 echo "examples in $dest$doc/conf.d"

@@ -1,0 +1,688 @@
+/*
+ * A request in the hub's form as a body of Anthropic's Messages endpoint: all
+ * members but the conversation itself.
+ */
+
+#include "llm_anthropic.h"
+
+#define LLM_MAX_TOKENS   4096           /* the member is required there */
+#define LLM_BUDGET_LOW   1024
+
+#define LLM_MODE_NONE     0
+#define LLM_MODE_EFFORT   1             /* the model decides how long */
+#define LLM_MODE_BUDGET   2             /* models that want a number */
+#define LLM_MODE_OFF      3
+
+
+/* What is decided before anything is written. */
+typedef struct {
+    llm_hub_t   *hub;
+    llm_buf_t   *out;
+    llm_loss_t  *loss;
+    llm_str_t    effort;                /* a word, or empty */
+    llm_str_t    schema;                /* raw, or empty */
+    llm_str_t    instruction;           /* raw string, or empty */
+    llm_str_t    thinking;              /* raw, of the hub's own member */
+    uint64_t     budget;
+    unsigned     mode:2;
+    unsigned     tools:1;               /* some go out */
+    unsigned     forced:1;              /* one of them has to be called */
+    unsigned     no_sampling:1;         /* the version takes none */
+} llm_ask_t;
+
+
+/* Models that think by a number of tokens and not by an effort. */
+static int
+llm_ask_wants_budget(llm_str_t model)
+{
+    size_t  i;
+
+    static const llm_str_t  old[] = {
+        LLM_STR("claude-3"), LLM_STR("-4-0"), LLM_STR("-4-1"),
+        LLM_STR("-4-5"), LLM_STR("sonnet-4-2025"), LLM_STR("opus-4-2025")
+    };
+
+    for (i = 0; i < sizeof(old) / sizeof(old[0]); i++) {
+        if (llm_openai_has(model, old[i])) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+static void
+llm_ask_effort(llm_ask_t *a, llm_str_t raw)
+{
+    size_t  i;
+
+    static const struct {
+        llm_str_t  word, effort;
+        uint64_t   budget;
+    } efforts[] = {
+        { LLM_STR("minimal"), LLM_STR("low"), LLM_BUDGET_LOW },
+        { LLM_STR("low"), LLM_STR("low"), LLM_BUDGET_LOW },
+        { LLM_STR("medium"), LLM_STR("medium"), 2 * LLM_BUDGET_LOW },
+        { LLM_STR("high"), LLM_STR("high"), 4 * LLM_BUDGET_LOW },
+        { LLM_STR("xhigh"), LLM_STR("xhigh"), 8 * LLM_BUDGET_LOW },
+        { LLM_STR("max"), LLM_STR("max"), 16 * LLM_BUDGET_LOW }
+    };
+
+    if (llm_hub_is(raw, LLM_STR("none"))) {
+        a->mode = LLM_MODE_OFF;
+        return;
+    }
+
+    for (i = 0; i < sizeof(efforts) / sizeof(efforts[0]); i++) {
+
+        if (llm_hub_is(raw, efforts[i].word)) {
+            a->effort = efforts[i].effort;
+            a->budget = efforts[i].budget;
+            a->mode = llm_ask_wants_budget(a->hub->model) ? LLM_MODE_BUDGET
+                                                          : LLM_MODE_EFFORT;
+            return;
+        }
+    }
+
+    llm_loss_add(a->loss, LLM_STR("reasoning_effort"));
+}
+
+
+/* How the model is to think: by the hub's own member, else by an effort. */
+static void
+llm_ask_thinking(llm_ask_t *a)
+{
+    const llm_json_want_t  *w;
+
+    w = llm_hub_get(a->hub, LLM_H_THINKING);
+
+    if (w && w->kind == LLM_JSON_OBJECT) {
+        a->thinking = w->value;
+    }
+
+    w = llm_hub_get(a->hub, LLM_H_REASONING_EFFORT);
+
+    if (w) {
+        llm_ask_effort(a, w->value);
+    }
+
+    if (a->thinking.len == 0 && a->forced
+        && (a->mode == LLM_MODE_EFFORT || a->mode == LLM_MODE_BUDGET))
+    {
+        /* who has to call a tool may not think first */
+        a->mode = LLM_MODE_NONE;
+        llm_loss_add(a->loss, LLM_STR("reasoning_effort"));
+    }
+}
+
+
+static void
+llm_ask_format(llm_ask_t *a)
+{
+    llm_json_member_t       type, m;
+    const llm_json_want_t  *w;
+
+    w = llm_hub_get(a->hub, LLM_H_RESPONSE_FORMAT);
+
+    if (w == NULL || w->kind != LLM_JSON_OBJECT
+        || llm_json_get(w->value, LLM_STR("type"), &type) != LLM_OK
+        || llm_hub_is(type.value, LLM_STR("text")))
+    {
+        return;
+    }
+
+    if (llm_hub_is(type.value, LLM_STR("json_schema"))
+        && llm_json_get(w->value, LLM_STR("json_schema"), &m) == LLM_OK
+        && llm_json_get(m.value, LLM_STR("schema"), &m) == LLM_OK
+        && m.kind == LLM_JSON_OBJECT)
+    {
+        a->schema = m.value;
+        return;
+    }
+
+    a->instruction = LLM_STR("\"Answer with one JSON object and nothing else: "
+                             "no explanation, no code fence.\"");
+}
+
+
+/* ---- tools ------------------------------------------------------------- */
+
+
+static void
+llm_ask_schema(llm_buf_t *out, const llm_json_want_t *schema)
+{
+    llm_json_member_t  type;
+
+    if (schema->kind != LLM_JSON_OBJECT) {
+        llm_buf_str(out, LLM_STR("{\"type\":\"object\",\"properties\":{}}"));
+        return;
+    }
+
+    if (llm_json_get(schema->value, LLM_STR("type"), &type) == LLM_OK) {
+        llm_buf_str(out, schema->value);
+        return;
+    }
+
+    llm_buf_str(out, LLM_STR("{\"type\":\"object\""));
+
+    if (!llm_hub_idle(schema->kind, schema->value)) {
+        llm_buf_str(out, LLM_STR(","));
+    }
+
+    llm_buf_put(out, schema->value.data + 1, schema->value.len - 1);
+}
+
+
+static llm_rc_t
+llm_ask_tool(llm_ask_t *a, llm_str_t tool)
+{
+    llm_buf_t        *out;
+    llm_json_want_t   want[] = {
+        { .name = LLM_STR("function") },
+        { .name = LLM_STR("cache_control") }
+    };
+    llm_json_want_t   function[] = {
+        { .name = LLM_STR("name") },
+        { .name = LLM_STR("description") },
+        { .name = LLM_STR("parameters") },
+        { .name = LLM_STR("strict") }
+    };
+
+    out = a->out;
+
+    if (llm_openai_pick(tool, want, 2) != LLM_OK
+        || want[0].kind != LLM_JSON_OBJECT
+        || llm_openai_pick(want[0].value, function, 4) != LLM_OK
+        || function[0].kind != LLM_JSON_STRING)
+    {
+        return llm_loss_fail(a->loss, LLM_NONE, LLM_STR("tools"),
+                     LLM_STR("A tool is not a function with a name."));
+    }
+
+    llm_buf_str(out, a->tools ? LLM_STR(",{\"name\":")
+                              : LLM_STR(",\"tools\":[{\"name\":"));
+    llm_buf_str(out, function[0].value);
+
+    if (function[1].kind == LLM_JSON_STRING) {
+        llm_buf_str(out, LLM_STR(",\"description\":"));
+        llm_buf_str(out, function[1].value);
+    }
+
+    llm_buf_str(out, LLM_STR(",\"input_schema\":"));
+    llm_ask_schema(out, &function[2]);
+
+    if (function[3].kind == LLM_JSON_TRUE) {
+        llm_buf_str(out, LLM_STR(",\"strict\":true"));
+    }
+
+    if (want[1].kind == LLM_JSON_OBJECT) {
+        llm_buf_str(out, LLM_STR(",\"cache_control\":"));
+        llm_buf_str(out, want[1].value);
+    }
+
+    llm_buf_str(out, LLM_STR("}"));
+    a->tools = 1;
+
+    return LLM_OK;
+}
+
+
+/* {"type":"function","function":{"name":"f"}}: the name, or empty. */
+static llm_str_t
+llm_ask_choice_name(llm_str_t choice)
+{
+    llm_json_member_t  m;
+
+    if (llm_json_get(choice, LLM_STR("function"), &m) == LLM_OK
+        && llm_json_get(m.value, LLM_STR("name"), &m) == LLM_OK
+        && m.kind == LLM_JSON_STRING)
+    {
+        return m.value;
+    }
+
+    return LLM_NOSTR;
+}
+
+
+static llm_rc_t
+llm_ask_choice(llm_ask_t *a)
+{
+    llm_str_t               type, name;
+    const llm_json_want_t  *choice, *parallel;
+
+    choice = llm_hub_get(a->hub, LLM_H_TOOL_CHOICE);
+    parallel = llm_hub_get(a->hub, LLM_H_PARALLEL_TOOL_CALLS);
+
+    if (!a->tools) {
+        return LLM_OK;
+    }
+
+    type = LLM_STR("auto");
+    name = LLM_NOSTR;
+
+    if (choice && choice->kind == LLM_JSON_OBJECT) {
+
+        name = llm_ask_choice_name(choice->value);
+
+        if (name.len == 0) {
+            return llm_loss_fail(a->loss, LLM_NONE, LLM_STR("tool_choice"),
+                         LLM_STR("This kind of tool choice is not known to "
+                                 "this provider."));
+        }
+
+        type = LLM_STR("tool");
+        a->forced = 1;
+
+    } else if (choice && llm_hub_is(choice->value, LLM_STR("required"))) {
+        type = LLM_STR("any");
+        a->forced = 1;
+
+    } else if (choice && llm_hub_is(choice->value, LLM_STR("none"))) {
+        type = LLM_STR("none");
+
+    } else if (parallel == NULL || parallel->kind != LLM_JSON_FALSE) {
+        if (choice == NULL) {
+            return LLM_OK;
+        }
+    }
+
+    llm_buf_str(a->out, LLM_STR(",\"tool_choice\":{\"type\":\""));
+    llm_buf_str(a->out, type);
+    llm_buf_str(a->out, LLM_STR("\""));
+
+    if (name.len) {
+        llm_buf_str(a->out, LLM_STR(",\"name\":"));
+        llm_buf_str(a->out, name);
+    }
+
+    if (parallel && parallel->kind == LLM_JSON_FALSE
+        && !llm_str_eq(type, LLM_STR("none")))
+    {
+        llm_buf_str(a->out, LLM_STR(",\"disable_parallel_tool_use\":true"));
+    }
+
+    llm_buf_str(a->out, LLM_STR("}"));
+
+    return LLM_OK;
+}
+
+
+static llm_rc_t
+llm_ask_tools(llm_ask_t *a)
+{
+    llm_rc_t                rc;
+    llm_json_iter_t         it;
+    llm_json_member_t       m;
+    const llm_json_want_t  *w;
+
+    w = llm_hub_get(a->hub, LLM_H_TOOLS);
+
+    if (w && w->kind == LLM_JSON_ARRAY) {
+
+        rc = llm_json_begin(&it, w->value);
+
+        while (rc == LLM_OK && llm_json_next(&it, &m) == LLM_OK) {
+            rc = llm_ask_tool(a, m.value);
+        }
+
+        if (rc != LLM_OK) {
+            return rc;
+        }
+
+        if (a->tools) {
+            llm_buf_str(a->out, LLM_STR("]"));
+        }
+    }
+
+    return llm_ask_choice(a);
+}
+
+
+/* ---- numbers and lists ------------------------------------------------- */
+
+
+static void
+llm_ask_max_tokens(llm_ask_t *a)
+{
+    uint64_t                n;
+    const llm_json_want_t  *w, *old;
+
+    w = llm_hub_get(a->hub, LLM_H_MAX_COMPLETION_TOKENS);
+    old = llm_hub_get(a->hub, LLM_H_MAX_TOKENS);
+
+    if (w == NULL) {
+        w = old;
+    }
+
+    if (w == NULL || llm_json_uint(w->value, &n) != LLM_OK) {
+        n = LLM_MAX_TOKENS;
+    }
+
+    if (a->mode == LLM_MODE_BUDGET && a->thinking.len == 0
+        && n < UINT64_MAX - a->budget)
+    {
+        /* the budget is part of it, and what is left is the answer */
+        n += a->budget;
+    }
+
+    llm_buf_str(a->out, LLM_STR(",\"max_tokens\":"));
+    llm_json_put_uint(a->out, n);
+}
+
+
+static void
+llm_ask_member(llm_ask_t *a, llm_str_t name, llm_str_t value)
+{
+    llm_buf_str(a->out, LLM_STR(",\""));
+    llm_buf_str(a->out, name);
+    llm_buf_str(a->out, LLM_STR("\":"));
+    llm_buf_str(a->out, value);
+}
+
+
+/* temperature, top_p, top_k: not beside thinking, not in every version, and the
+ * first two not together. */
+static void
+llm_ask_sampling(llm_ask_t *a)
+{
+    uint64_t                n;
+    unsigned                none;
+    const llm_json_want_t  *temperature, *w;
+
+    none = a->no_sampling || a->thinking.len || a->mode == LLM_MODE_EFFORT
+           || a->mode == LLM_MODE_BUDGET;
+
+    temperature = llm_hub_get(a->hub, LLM_H_TEMPERATURE);
+
+    if (temperature && temperature->kind != LLM_JSON_NUMBER) {
+        temperature = NULL;
+    }
+
+    if (temperature && none) {
+        llm_loss_add(a->loss, LLM_STR("temperature"));
+
+    } else if (temperature) {
+        if (llm_json_scaled(temperature->value, 6, &n) == LLM_OK
+            && n > 1000000)
+        {
+            llm_ask_member(a, LLM_STR("temperature"), LLM_STR("1"));
+
+        } else {
+            llm_ask_member(a, LLM_STR("temperature"), temperature->value);
+        }
+    }
+
+    w = llm_hub_get(a->hub, LLM_H_TOP_P);
+
+    if (w && w->kind == LLM_JSON_NUMBER) {
+        if (none || temperature) {
+            llm_loss_add(a->loss, LLM_STR("top_p"));
+        } else {
+            llm_ask_member(a, LLM_STR("top_p"), w->value);
+        }
+    }
+
+    w = llm_hub_get(a->hub, LLM_H_TOP_K);
+
+    if (w && w->kind == LLM_JSON_NUMBER) {
+        if (none) {
+            llm_loss_add(a->loss, LLM_STR("top_k"));
+        } else {
+            llm_ask_member(a, LLM_STR("top_k"), w->value);
+        }
+    }
+}
+
+
+/* Entries of nothing but white space are refused there. */
+static void
+llm_ask_stop(llm_ask_t *a)
+{
+    size_t                  n;
+    llm_json_iter_t         it;
+    llm_json_member_t       m;
+    const llm_json_want_t  *w;
+
+    w = llm_hub_get(a->hub, LLM_H_STOP);
+
+    if (w == NULL) {
+        return;
+    }
+
+    if (w->kind == LLM_JSON_STRING) {
+
+        if (!llm_hub_blank(w->value)) {
+            llm_ask_member(a, LLM_STR("stop_sequences"), LLM_STR("["));
+            llm_buf_str(a->out, w->value);
+            llm_buf_str(a->out, LLM_STR("]"));
+        }
+
+        return;
+    }
+
+    if (llm_json_begin(&it, w->value) != LLM_OK || it.close != ']') {
+        return;
+    }
+
+    for (n = 0; llm_json_next(&it, &m) == LLM_OK; /* void */) {
+
+        if (m.kind != LLM_JSON_STRING || llm_hub_blank(m.value)) {
+            continue;
+        }
+
+        if (n++ == 0) {
+            llm_ask_member(a, LLM_STR("stop_sequences"), LLM_STR("["));
+        } else {
+            llm_buf_str(a->out, LLM_STR(","));
+        }
+
+        llm_buf_str(a->out, m.value);
+    }
+
+    if (n) {
+        llm_buf_str(a->out, LLM_STR("]"));
+    }
+}
+
+
+static void
+llm_ask_output(llm_ask_t *a)
+{
+    int  effort;
+
+    if (a->thinking.len) {
+        llm_ask_member(a, LLM_STR("thinking"), a->thinking);
+
+    } else if (a->mode == LLM_MODE_EFFORT) {
+        llm_ask_member(a, LLM_STR("thinking"),
+                       LLM_STR("{\"type\":\"adaptive\"}"));
+
+    } else if (a->mode == LLM_MODE_BUDGET) {
+        llm_ask_member(a, LLM_STR("thinking"),
+                       LLM_STR("{\"type\":\"enabled\",\"budget_tokens\":"));
+        llm_json_put_uint(a->out, a->budget);
+        llm_buf_str(a->out, LLM_STR("}"));
+
+    } else if (a->mode == LLM_MODE_OFF) {
+        llm_ask_member(a, LLM_STR("thinking"),
+                       LLM_STR("{\"type\":\"disabled\"}"));
+    }
+
+    effort = a->mode == LLM_MODE_EFFORT;
+
+    if (!effort && a->schema.len == 0) {
+        return;
+    }
+
+    llm_ask_member(a, LLM_STR("output_config"), LLM_STR("{"));
+
+    if (effort) {
+        llm_buf_str(a->out, LLM_STR("\"effort\":\""));
+        llm_buf_str(a->out, a->effort);
+        llm_buf_str(a->out, a->schema.len ? LLM_STR("\",") : LLM_STR("\""));
+    }
+
+    if (a->schema.len) {
+        llm_buf_str(a->out, LLM_STR("\"format\":{\"type\":\"json_schema\","
+                                    "\"schema\":"));
+        llm_buf_str(a->out, a->schema);
+        llm_buf_str(a->out, LLM_STR("}"));
+    }
+
+    llm_buf_str(a->out, LLM_STR("}"));
+}
+
+
+/* Who asks, by an id: an address or a number of a person must not be sent. */
+static void
+llm_ask_user(llm_ask_t *a)
+{
+    const llm_json_want_t  *w, *old;
+
+    w = llm_hub_get(a->hub, LLM_H_SAFETY_IDENTIFIER);
+    old = llm_hub_get(a->hub, LLM_H_USER);
+
+    if (w == NULL) {
+        w = old;
+    }
+
+    if (w == NULL || w->kind != LLM_JSON_STRING || w->value.len <= 2) {
+        return;
+    }
+
+    if (memchr(w->value.data, '@', w->value.len)) {
+        llm_loss_add(a->loss, LLM_STR("user"));
+        return;
+    }
+
+    llm_ask_member(a, LLM_STR("metadata"), LLM_STR("{\"user_id\":"));
+    llm_buf_str(a->out, w->value);
+    llm_buf_str(a->out, LLM_STR("}"));
+}
+
+
+static void
+llm_ask_tier(llm_ask_t *a)
+{
+    const llm_json_want_t  *w;
+
+    w = llm_hub_get(a->hub, LLM_H_SERVICE_TIER);
+
+    if (w == NULL) {
+        return;
+    }
+
+    if (llm_hub_is(w->value, LLM_STR("auto"))) {
+        llm_ask_member(a, LLM_STR("service_tier"), LLM_STR("\"auto\""));
+
+    } else if (llm_hub_is(w->value, LLM_STR("default"))) {
+        llm_ask_member(a, LLM_STR("service_tier"),
+                       LLM_STR("\"standard_only\""));
+
+    } else {
+        llm_loss_add(a->loss, LLM_STR("service_tier"));
+    }
+}
+
+
+/* What cannot be left out without asking for something else. */
+static llm_rc_t
+llm_ask_check(llm_ask_t *a)
+{
+    uint64_t                n;
+    const llm_json_want_t  *w;
+
+    w = llm_hub_get(a->hub, LLM_H_N);
+
+    if (w && llm_json_uint(w->value, &n) == LLM_OK && n > 1) {
+        return llm_loss_fail(a->loss, LLM_NONE, LLM_STR("n"),
+                     LLM_STR("This provider gives one choice at a time."));
+    }
+
+    w = llm_hub_get(a->hub, LLM_H_FUNCTIONS);
+
+    if (w && !llm_hub_idle(w->kind, w->value)) {
+        return llm_loss_fail(a->loss, LLM_NONE, LLM_STR("functions"),
+                     LLM_STR("Functions of the time before tools are not "
+                             "known to this provider."));
+    }
+
+    (void) llm_hub_get(a->hub, LLM_H_FUNCTION_CALL);
+
+    w = llm_hub_get(a->hub, LLM_H_MODALITIES);
+
+    if (w && llm_openai_has(w->value, LLM_STR("audio"))) {
+        return llm_loss_fail(a->loss, LLM_NONE, LLM_STR("modalities"),
+                     LLM_STR("This provider does not speak."));
+    }
+
+    return LLM_OK;
+}
+
+
+llm_rc_t
+llm_anthropic_request(llm_hub_t *h, llm_buf_t *out, llm_loss_t *loss)
+{
+    llm_rc_t   rc;
+    llm_str_t  messages;
+    llm_ask_t  a;
+
+    memset(&a, 0, sizeof(llm_ask_t));
+    a.hub = h;
+    a.out = out;
+    a.loss = loss;
+    a.no_sampling = h->version.len
+                    && !llm_str_eq(h->version, LLM_STR("2023-06-01"));
+
+    messages = h->member[LLM_H_MESSAGES].value;
+
+    rc = llm_ask_check(&a);
+    if (rc != LLM_OK) {
+        return rc;
+    }
+
+    llm_ask_format(&a);
+
+    llm_buf_str(out, LLM_STR("{"));
+
+    rc = llm_anthropic_system(messages, a.instruction, out, loss);
+    if (rc != LLM_OK) {
+        return rc;
+    }
+
+    llm_buf_str(out, LLM_STR("\"messages\":["));
+
+    rc = llm_anthropic_messages(messages, out, loss);
+    if (rc != LLM_OK) {
+        return rc;
+    }
+
+    llm_buf_str(out, LLM_STR("]"));
+
+    rc = llm_ask_tools(&a);
+    if (rc != LLM_OK) {
+        return rc;
+    }
+
+    llm_ask_thinking(&a);
+
+    llm_buf_str(out, LLM_STR(",\"model\":"));
+    llm_json_put_string(out, h->model);
+
+    llm_ask_max_tokens(&a);
+    llm_ask_sampling(&a);
+    llm_ask_stop(&a);
+    llm_ask_output(&a);
+    llm_ask_user(&a);
+    llm_ask_tier(&a);
+
+    if (h->stream) {
+        llm_ask_member(&a, LLM_STR("stream"), LLM_STR("true"));
+    }
+
+    llm_buf_str(out, LLM_STR("}"));
+    llm_hub_rest(h, loss);
+
+    return out->full ? LLM_FULL : LLM_OK;
+}

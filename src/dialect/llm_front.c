@@ -1,0 +1,80 @@
+/*
+ * The table of fronts, and what the answers of all of them have in common.
+ */
+
+#include "llm_front.h"
+
+
+static const llm_front_t  llm_fronts[] = {
+    {
+        .endpoint = LLM_EP_CHAT,
+        .dialect = LLM_STR("openai"),
+        .delta = llm_chat_put,
+        .whole = llm_chat_whole,
+        .error = llm_chat_error,
+        .error_event = llm_chat_error_event
+    }
+};
+
+
+const llm_front_t *
+llm_front_find(llm_endpoint_t ep)
+{
+    size_t  i;
+
+    for (i = 0; i < sizeof(llm_fronts) / sizeof(llm_fronts[0]); i++) {
+        if (llm_fronts[i].endpoint == ep) {
+            return &llm_fronts[i];
+        }
+    }
+
+    return NULL;
+}
+
+
+void
+llm_reply_init(llm_reply_t *r, const llm_front_t *front, llm_str_t id,
+    uint64_t created, int include_usage)
+{
+    memset(r, 0, sizeof(llm_reply_t));
+
+    r->front = front;
+    r->created = created;
+    r->include_usage = include_usage != 0;
+    llm_usage_init(&r->usage);
+
+    r->id[0] = '"';
+    memcpy(r->id + 1, id.data, id.len);
+    r->id[id.len + 1] = '"';
+    r->id_len = id.len + 2;
+
+    memcpy(r->model, "\"\"", 2);
+    r->model_len = 2;
+}
+
+
+size_t
+llm_reply_room(const llm_delta_t *delta)
+{
+    return LLM_REPLY_FRAME + delta->text.len + delta->id.len + delta->name.len
+           + 6 * delta->object.len;
+}
+
+
+void
+llm_reply_start(llm_reply_t *r, const llm_delta_t *delta)
+{
+    if (llm_json_kind(delta->id) == LLM_JSON_STRING && delta->id.len > 2
+        && delta->id.len <= sizeof(r->id))
+    {
+        memcpy(r->id, delta->id.data, delta->id.len);
+        r->id_len = delta->id.len;
+    }
+
+    if (llm_json_kind(delta->model) == LLM_JSON_STRING
+        && delta->model.len <= sizeof(r->model))
+    {
+        memcpy(r->model, delta->model.data, delta->model.len);
+        r->model_len = delta->model.len;
+    }
+}

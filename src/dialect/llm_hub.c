@@ -1,0 +1,389 @@
+/*
+ * Reading a request in the hub's form, and the values that all dialects meet.
+ */
+
+#include "llm_hub.h"
+#include "llm_delta.h"
+
+
+static const llm_str_t  llm_hub_names[LLM_H_COUNT] = {
+    [LLM_H_MODEL] = LLM_STR("model"),
+    [LLM_H_MESSAGES] = LLM_STR("messages"),
+    [LLM_H_STREAM] = LLM_STR("stream"),
+    [LLM_H_STREAM_OPTIONS] = LLM_STR("stream_options"),
+    [LLM_H_MAX_TOKENS] = LLM_STR("max_tokens"),
+    [LLM_H_MAX_COMPLETION_TOKENS] = LLM_STR("max_completion_tokens"),
+    [LLM_H_TEMPERATURE] = LLM_STR("temperature"),
+    [LLM_H_TOP_P] = LLM_STR("top_p"),
+    [LLM_H_TOP_K] = LLM_STR("top_k"),
+    [LLM_H_STOP] = LLM_STR("stop"),
+    [LLM_H_N] = LLM_STR("n"),
+    [LLM_H_SEED] = LLM_STR("seed"),
+    [LLM_H_LOGPROBS] = LLM_STR("logprobs"),
+    [LLM_H_TOP_LOGPROBS] = LLM_STR("top_logprobs"),
+    [LLM_H_PRESENCE_PENALTY] = LLM_STR("presence_penalty"),
+    [LLM_H_FREQUENCY_PENALTY] = LLM_STR("frequency_penalty"),
+    [LLM_H_USER] = LLM_STR("user"),
+    [LLM_H_SAFETY_IDENTIFIER] = LLM_STR("safety_identifier"),
+    [LLM_H_RESPONSE_FORMAT] = LLM_STR("response_format"),
+    [LLM_H_TOOLS] = LLM_STR("tools"),
+    [LLM_H_TOOL_CHOICE] = LLM_STR("tool_choice"),
+    [LLM_H_PARALLEL_TOOL_CALLS] = LLM_STR("parallel_tool_calls"),
+    [LLM_H_REASONING_EFFORT] = LLM_STR("reasoning_effort"),
+    [LLM_H_SERVICE_TIER] = LLM_STR("service_tier"),
+    [LLM_H_FUNCTIONS] = LLM_STR("functions"),
+    [LLM_H_FUNCTION_CALL] = LLM_STR("function_call"),
+    [LLM_H_MODALITIES] = LLM_STR("modalities"),
+    [LLM_H_THINKING] = LLM_STR("thinking")
+};
+
+
+void
+llm_delta_text(const llm_sink_t *sink, llm_delta_kind_t kind, llm_str_t text)
+{
+    llm_delta_t  p;
+
+    memset(&p, 0, sizeof(llm_delta_t));
+    p.kind = kind;
+    p.text = text;
+
+    sink->put(sink->data, &p);
+}
+
+
+void
+llm_loss_add(llm_loss_t *loss, llm_str_t name)
+{
+    size_t  i;
+
+    for (i = 0; i < loss->n; i++) {
+        if (llm_str_eq(loss->name[i], name)) {
+            return;
+        }
+    }
+
+    if (loss->n < LLM_LOSS_MAX) {
+        loss->name[loss->n++] = name;
+    }
+}
+
+
+llm_rc_t
+llm_loss_fail(llm_loss_t *loss, llm_rc_t rc, llm_str_t param, llm_str_t message)
+{
+    loss->param = param;
+    loss->message = message;
+
+    return rc;
+}
+
+
+llm_rc_t
+llm_hub_read(llm_hub_t *h, llm_str_t body, llm_loss_t *loss)
+{
+    unsigned           i;
+    llm_rc_t           rc;
+    llm_json_iter_t    it;
+    llm_json_member_t  m;
+
+    memset(loss, 0, sizeof(llm_loss_t));
+    memset(h->member, 0, sizeof(h->member));
+
+    h->body = body;
+    h->used = 0;
+
+    rc = llm_json_begin(&it, body);
+
+    if (rc == LLM_OK && it.close != '}') {
+        rc = LLM_BAD;
+    }
+
+    while (rc == LLM_OK && (rc = llm_json_next(&it, &m)) == LLM_OK) {
+
+        for (i = 0; i < LLM_H_COUNT; i++) {
+            if (llm_json_key_is(m.key, llm_hub_names[i])) {
+                h->member[i].value = m.value;
+                h->member[i].kind = m.kind;
+                break;
+            }
+        }
+
+        if (i == LLM_H_COUNT && !llm_hub_idle(m.kind, m.value)) {
+            llm_loss_add(loss, m.key);
+        }
+    }
+
+    if (rc != LLM_NONE) {
+        return llm_loss_fail(loss, LLM_BAD, LLM_NOSTR,
+                             LLM_STR("The body has to be a JSON object."));
+    }
+
+    if (h->member[LLM_H_MESSAGES].kind != LLM_JSON_ARRAY) {
+        return llm_loss_fail(loss, LLM_BAD, llm_hub_names[LLM_H_MESSAGES],
+                     LLM_STR("The member \"messages\" has to be an array."));
+    }
+
+    h->stream = h->member[LLM_H_STREAM].kind == LLM_JSON_TRUE;
+    h->used = LLM_H_BIT(LLM_H_MODEL) | LLM_H_BIT(LLM_H_MESSAGES)
+              | LLM_H_BIT(LLM_H_STREAM) | LLM_H_BIT(LLM_H_STREAM_OPTIONS);
+
+    return LLM_OK;
+}
+
+
+const llm_json_want_t *
+llm_hub_get(llm_hub_t *h, unsigned i)
+{
+    h->used |= LLM_H_BIT(i);
+
+    if (h->member[i].value.data == NULL || h->member[i].kind == LLM_JSON_NULL) {
+        return NULL;
+    }
+
+    return &h->member[i];
+}
+
+
+void
+llm_hub_rest(const llm_hub_t *h, llm_loss_t *loss)
+{
+    unsigned  i;
+
+    for (i = 0; i < LLM_H_COUNT; i++) {
+
+        if (h->member[i].value.data && !(h->used & LLM_H_BIT(i))
+            && !llm_hub_idle(h->member[i].kind, h->member[i].value))
+        {
+            llm_loss_add(loss, llm_hub_names[i]);
+        }
+    }
+}
+
+
+int
+llm_hub_is(llm_str_t raw, llm_str_t word)
+{
+    if (llm_json_kind(raw) != LLM_JSON_STRING || raw.len < 2) {
+        return 0;
+    }
+
+    raw.data++;
+    raw.len -= 2;
+
+    return llm_json_key_is(raw, word);
+}
+
+
+/* The white space at p, in front of end: its length as written, or 0. */
+static size_t
+llm_hub_space(const unsigned char *p, const unsigned char *end)
+{
+    if (p == end) {
+        return 0;
+    }
+
+    if (*p == ' ') {
+        return 1;
+    }
+
+    return *p == '\\' && end - p >= 2 && memchr("ntr", p[1], 3) ? 2 : 0;
+}
+
+
+int
+llm_hub_blank(llm_str_t raw)
+{
+    size_t                n;
+    const unsigned char  *p, *end;
+
+    p = raw.data + 1;
+    end = raw.data + raw.len - 1;
+
+    while ((n = llm_hub_space(p, end)) != 0) {
+        p += n;
+    }
+
+    return p == end;
+}
+
+
+llm_str_t
+llm_hub_trimmed(llm_str_t raw)
+{
+    size_t                i, n;
+    const unsigned char  *p, *end;
+
+    p = raw.data;
+    end = p + raw.len - 1;
+
+    for ( ;; ) {
+
+        if (end - p > 1 && end[-1] == ' ') {
+            end--;
+            continue;
+        }
+
+        if (end - p < 3 || end[-2] != '\\'
+            || memchr("ntr", end[-1], 3) == NULL)
+        {
+            break;
+        }
+
+        /* an even run of backslashes in front of it would be text */
+
+        for (n = 0, i = 2; end - i > p && end[-(ptrdiff_t) i] == '\\'; i++) {
+            n++;
+        }
+
+        if (n % 2 == 0) {
+            break;
+        }
+
+        end -= 2;
+    }
+
+    raw.len = (size_t) (end - p);
+
+    return raw;
+}
+
+
+int
+llm_hub_idle(llm_json_kind_t kind, llm_str_t value)
+{
+    size_t  i;
+
+    switch (kind) {
+
+    case LLM_JSON_NULL:
+    case LLM_JSON_FALSE:
+        return 1;
+
+    case LLM_JSON_STRING:
+        return value.len <= 2;
+
+    case LLM_JSON_NUMBER:
+        for (i = 0; i < value.len; i++) {
+            if (value.data[i] >= '1' && value.data[i] <= '9') {
+                return 0;
+            }
+        }
+        return 1;
+
+    case LLM_JSON_ARRAY:
+    case LLM_JSON_OBJECT:
+        for (i = 1; i + 1 < value.len; i++) {
+            if (value.data[i] > ' ') {
+                return 0;
+            }
+        }
+        return 1;
+
+    default:
+        return 0;
+    }
+}
+
+
+void
+llm_hub_put_object(llm_buf_t *out, llm_json_kind_t kind, llm_str_t value)
+{
+    llm_str_t       text;
+    unsigned char  *start;
+
+    if (kind == LLM_JSON_OBJECT) {
+        llm_buf_str(out, value);
+        return;
+    }
+
+    start = out->pos;
+
+    if (kind == LLM_JSON_STRING && llm_json_unescape(value, out) == LLM_OK) {
+        text.data = start;
+        text.len = (size_t) (out->pos - start);
+
+        while (text.len && memchr(" \t\r\n", text.data[0], 4)) {
+            text.data++;
+            text.len--;
+        }
+
+        if (text.len && text.data[0] == '{'
+            && llm_json_check(text) == LLM_OK)
+        {
+            return;
+        }
+
+        out->pos = start;
+    }
+
+    llm_buf_str(out, LLM_STR("{}"));
+}
+
+
+static int
+llm_hub_same(llm_str_t s, llm_str_t lower)
+{
+    size_t         i;
+    unsigned char  c;
+
+    for (i = 0; i < lower.len && i < s.len; i++) {
+        c = s.data[i];
+        c = c >= 'A' && c <= 'Z' ? (unsigned char) (c | 0x20) : c;
+        if (c != lower.data[i]) {
+            return 0;
+        }
+    }
+
+    return s.len >= lower.len;
+}
+
+
+llm_rc_t
+llm_hub_data_url(llm_str_t raw, llm_data_url_t *url)
+{
+    llm_buf_t             b;
+    llm_str_t             head, tail;
+    unsigned char         quoted[LLM_DATA_HEAD + 2];
+    const unsigned char  *comma;
+
+    if (raw.len < 2 || !llm_hub_same((llm_str_t) { raw.len - 2, raw.data + 1 },
+                                     LLM_STR("data:")))
+    {
+        return LLM_NONE;
+    }
+
+    /* only the head is decoded: PHP writes image\/png */
+
+    comma = memchr(raw.data, ',', raw.len < LLM_DATA_HEAD ? raw.len
+                                                          : LLM_DATA_HEAD);
+    if (comma == NULL) {
+        return LLM_BAD;
+    }
+
+    head.len = (size_t) (comma - raw.data) + 1;
+    head.data = quoted;
+    memcpy(quoted, raw.data, head.len - 1);
+    quoted[head.len - 1] = '"';
+
+    llm_buf_init(&b, url->mem, sizeof(url->mem));
+
+    if (llm_json_unescape(head, &b) != LLM_OK) {
+        return LLM_BAD;
+    }
+
+    head = llm_buf_view(&b);
+    tail.data = head.data + head.len - 7;
+    tail.len = 7;
+
+    if (head.len < 12 || !llm_hub_same(tail, LLM_STR(";base64"))) {
+        return LLM_BAD;
+    }
+
+    url->type.data = head.data + 5;
+    url->type.len = (size_t) ((const unsigned char *)
+                              memchr(head.data, ';', head.len) - head.data) - 5;
+    url->data.data = comma + 1;
+    url->data.len = (size_t) (raw.data + raw.len - 1 - url->data.data);
+
+    return LLM_OK;
+}

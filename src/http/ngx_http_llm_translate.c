@@ -1,0 +1,453 @@
+/*
+ * Between a client's dialect and a provider's: the request of an attempt, its
+ * whole answer, and the events of its stream.  What both speak alike never
+ * comes here.
+ */
+
+#include "ngx_http_llm_ctx.h"
+
+
+/* headers about members that were left out, and one name in them */
+#define NGX_HTTP_LLM_DROPPED  512
+#define NGX_HTTP_LLM_NAME     64
+/* what deltas are written into */
+#define NGX_HTTP_LLM_WRITING  4096
+
+
+static ngx_int_t ngx_http_llm_translate_body(ngx_http_llm_ctx_t *ctx,
+    ngx_str_t *body, llm_loss_t *loss, llm_rc_t *rc);
+static void ngx_http_llm_untranslated(ngx_http_llm_ctx_t *ctx, llm_rc_t rc,
+    llm_loss_t *loss);
+static ngx_int_t ngx_http_llm_dropped(ngx_http_llm_ctx_t *ctx,
+    llm_loss_t *loss);
+static void ngx_http_llm_begin_reply(ngx_http_llm_ctx_t *ctx,
+    llm_reply_t *reply);
+static void ngx_http_llm_put_delta(void *data, const llm_delta_t *delta);
+
+
+llm_way_t
+ngx_http_llm_way(ngx_http_llm_ctx_t *ctx, ngx_http_llm_provider_t *provider)
+{
+    llm_way_t  way;
+
+    way = llm_dialect_way(provider->dialect, ctx->endpoint);
+
+    if (way == LLM_WAY_HUB
+        && !ctx->analyze
+        && (ctx->request->method != NGX_HTTP_POST || ctx->rest.len))
+    {
+        /* what is stored behind an endpoint is its provider's affair */
+        return LLM_WAY_NONE;
+    }
+
+    return way;
+}
+
+
+/*
+ * Before an attempt: its body in the provider's words.  NGX_OK: it goes on;
+ * NGX_DONE: another target was picked, or the client has its answer.
+ */
+
+ngx_int_t
+ngx_http_llm_translate(ngx_http_llm_ctx_t *ctx)
+{
+    llm_rc_t              rc;
+    ngx_str_t             body;
+    llm_loss_t            loss;
+    ngx_http_llm_send_t  *send;
+
+    send = ctx->send;
+
+    if (ngx_http_llm_way(ctx, send->target->provider) != LLM_WAY_HUB) {
+        return NGX_OK;
+    }
+
+    if (ctx->translation.data) {
+        /* of the attempt before, whose upstream is gone */
+        (void) ngx_pfree(ctx->request->pool, ctx->translation.data);
+        ngx_str_null(&ctx->translation);
+    }
+
+    body = ctx->body;
+
+    if (ctx->analyze && ngx_http_llm_analyze_body(ctx, &body) != NGX_OK) {
+        goto failed;
+    }
+
+    if (ngx_http_llm_translate_body(ctx, &body, &loss, &rc) != NGX_OK) {
+        goto failed;
+    }
+
+    if (rc != LLM_OK) {
+        ngx_http_llm_untranslated(ctx, rc, &loss);
+        return NGX_DONE;
+    }
+
+    send->translated = 1;
+
+    if (ngx_http_llm_dropped(ctx, &loss) == NGX_OK) {
+        return NGX_OK;
+    }
+
+failed:
+
+    ctx->class = LLM_CLASS_NETWORK;
+    ctx->code = LLM_CODE_GATEWAY_ERROR;
+    ngx_http_llm_give_up(ctx);
+
+    return NGX_DONE;
+}
+
+
+static ngx_int_t
+ngx_http_llm_translate_body(ngx_http_llm_ctx_t *ctx, ngx_str_t *body,
+    llm_loss_t *loss, llm_rc_t *rc)
+{
+    u_char                   *mem;
+    size_t                    size;
+    llm_buf_t                 out;
+    llm_hub_t                 hub;
+    ngx_str_t                 model;
+    ngx_http_llm_provider_t  *provider;
+
+    provider = ctx->send->target->provider;
+
+    ngx_http_llm_target_model(ctx, ctx->send->target, &model);
+
+    hub.model = ngx_http_llm_view(&model);
+    hub.version = ngx_http_llm_view(&provider->version);
+
+    for (size = body->len + body->len / 4 + 2048; /* void */; size *= 2) {
+
+        mem = ngx_palloc(ctx->request->pool, size);
+        if (mem == NULL) {
+            return NGX_ERROR;
+        }
+
+        llm_buf_init(&out, mem, size);
+
+        *rc = llm_hub_read(&hub, ngx_http_llm_view(body), loss);
+
+        if (*rc == LLM_OK) {
+            *rc = provider->dialect->request(&hub, &out, loss);
+        }
+
+        if (*rc != LLM_FULL) {
+            break;
+        }
+
+        (void) ngx_pfree(ctx->request->pool, mem);
+    }
+
+    ctx->translation.data = mem;
+    ctx->translation.len = out.pos - out.start;
+
+    return NGX_OK;
+}
+
+
+/* This target cannot be asked for it: perhaps another one can. */
+
+static void
+ngx_http_llm_untranslated(ngx_http_llm_ctx_t *ctx, llm_rc_t rc,
+    llm_loss_t *loss)
+{
+    ngx_uint_t  next;
+
+    ctx->skipped |= (uint64_t) 1 << ctx->current;
+    next = ngx_http_llm_first_target(ctx);
+
+    while (next < ctx->current
+           || (next < ctx->route->ntargets
+               && (ctx->skipped & ((uint64_t) 1 << next))))
+    {
+        next++;
+    }
+
+    if (rc == LLM_NONE && next < ctx->route->ntargets) {
+        ctx->current = next;
+        ngx_http_llm_pick(ctx);
+        return;
+    }
+
+    /* what came of an attempt before says more */
+
+    if (ctx->class == LLM_CLASS_OK) {
+        ctx->class = LLM_CLASS_INVALID_REQUEST;
+        ctx->code = (rc == LLM_NONE) ? LLM_CODE_CALLER_UNSUPPORTED
+                                     : LLM_CODE_CALLER_INVALID_REQUEST;
+        ctx->message.len = loss->message.len;
+        ctx->message.data = (u_char *) loss->message.data;
+        ctx->param = loss->param;
+    }
+
+    ngx_http_llm_give_up(ctx);
+}
+
+
+/* The names that stand in x-llm-dropped. */
+
+static ngx_int_t
+ngx_http_llm_dropped(ngx_http_llm_ctx_t *ctx, llm_loss_t *loss)
+{
+    size_t      i;
+    llm_buf_t   b;
+    ngx_str_t   name;
+
+    if (loss->n == 0) {
+        return NGX_OK;
+    }
+
+    name.data = ngx_pnalloc(ctx->request->pool, NGX_HTTP_LLM_DROPPED);
+    if (name.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    llm_buf_init(&b, name.data, NGX_HTTP_LLM_DROPPED);
+
+    for (i = 0; i < loss->n; i++) {
+        name.len = loss->name[i].len;
+        name.data = (u_char *) loss->name[i].data;
+
+        if (name.len > NGX_HTTP_LLM_NAME || !ngx_http_llm_is_token(&name)
+            || (size_t) (b.end - b.pos) < name.len + 2)
+        {
+            continue;
+        }
+
+        llm_buf_str(&b, b.pos == b.start ? LLM_NOSTR : LLM_STR(", "));
+        llm_buf_put(&b, name.data, name.len);
+    }
+
+    ctx->send->dropped.data = b.start;
+    ctx->send->dropped.len = b.pos - b.start;
+
+    return NGX_OK;
+}
+
+
+/* ---- answers ------------------------------------------------------------ */
+
+
+static void
+ngx_http_llm_begin_reply(ngx_http_llm_ctx_t *ctx, llm_reply_t *reply)
+{
+    u_char     id[sizeof("chatcmpl-") + sizeof(ctx->id)];
+    llm_str_t  name;
+
+    name.len = ngx_sprintf(id, "chatcmpl-%*s", sizeof(ctx->id), ctx->id) - id;
+    name.data = id;
+
+    llm_reply_init(reply, llm_front_find(ctx->endpoint), name, ngx_time(),
+                   ctx->facts.include_usage);
+}
+
+
+const llm_dialect_t *
+ngx_http_llm_answer_dialect(ngx_http_llm_ctx_t *ctx)
+{
+    if (!ctx->send->translated) {
+        return ctx->send->target->provider->dialect;
+    }
+
+    return llm_dialect_find(llm_front_find(ctx->endpoint)->dialect);
+}
+
+
+/* A collected answer in the client's words; it takes the place of the other. */
+
+ngx_int_t
+ngx_http_llm_translate_answer(ngx_http_llm_ctx_t *ctx)
+{
+    u_char               *mem;
+    size_t                size;
+    ngx_buf_t            *b;
+    llm_buf_t             out;
+    llm_str_t             body;
+    ngx_pool_t           *pool;
+    llm_reply_t           reply;
+    ngx_http_llm_send_t  *send;
+
+    send = ctx->send;
+    b = send->body;
+    pool = ctx->request->pool;
+
+    body.data = b->pos;
+    body.len = b->last - b->pos;
+
+    for (size = body.len + body.len / 4 + 1024; /* void */; size *= 2) {
+
+        mem = ngx_palloc(pool, size);
+        if (mem == NULL) {
+            return NGX_ERROR;
+        }
+
+        llm_buf_init(&out, mem, size);
+        ngx_http_llm_begin_reply(ctx, &reply);
+
+        reply.front->whole(&reply, send->target->provider->dialect, body,
+                           &out);
+
+        if (!out.full) {
+            break;
+        }
+
+        (void) ngx_pfree(pool, mem);
+    }
+
+    (void) ngx_pfree(pool, b->start);
+
+    b->start = mem;
+    b->pos = mem;
+    b->last = out.pos;
+    b->end = mem + size;
+
+    ngx_str_set(&send->content_type, "application/json");
+
+    return NGX_OK;
+}
+
+
+/* ---- streams ------------------------------------------------------------- */
+
+
+ngx_int_t
+ngx_http_llm_translate_init(ngx_http_llm_ctx_t *ctx)
+{
+    ngx_http_llm_events_t  *e;
+
+    e = ctx->events;
+    e->writing = NULL;
+
+    if (!ctx->send->translated) {
+        return NGX_OK;
+    }
+
+    if (e->reply == NULL) {
+        e->reply = ngx_palloc(ctx->request->pool, sizeof(llm_reply_t));
+        if (e->reply == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    ngx_http_llm_begin_reply(ctx, e->reply);
+
+    return NGX_OK;
+}
+
+
+llm_event_t
+ngx_http_llm_translate_event(ngx_http_llm_ctx_t *ctx,
+    const llm_sse_event_t *ev, llm_buf_t *mem)
+{
+    llm_sink_t              sink;
+    llm_event_t             verdict;
+    ngx_http_llm_events_t  *e;
+
+    e = ctx->events;
+    sink.put = ngx_http_llm_put_delta;
+    sink.data = ctx;
+
+    /* behind an error nothing is an answer any more */
+
+    verdict = ctx->send->target->provider->dialect->stream(&e->state, ev, mem,
+                                                       e->failed ? NULL
+                                                                 : &sink);
+    return verdict;
+}
+
+
+static void
+ngx_http_llm_put_delta(void *data, const llm_delta_t *delta)
+{
+    ngx_http_llm_ctx_t *ctx = data;
+
+    size_t                  room;
+    ngx_buf_t              *b;
+    llm_buf_t               out;
+    ngx_http_llm_events_t  *e;
+
+    e = ctx->events;
+    b = e->writing;
+    room = llm_reply_room(delta);
+
+    if (b == NULL || (size_t) (b->end - b->last) < room) {
+
+        b = ngx_http_llm_own_buf(ctx, ngx_max(room, NGX_HTTP_LLM_WRITING));
+        if (b == NULL) {
+            e->broken = 1;
+            return;
+        }
+    }
+
+    llm_buf_init(&out, b->last, b->end - b->last);
+    e->reply->front->delta(e->reply, delta, &out);
+
+    if (out.full) {
+        e->broken = 1;
+        return;
+    }
+
+    if (out.pos == out.start) {
+        return;
+    }
+
+    b->last = out.pos;
+
+    if (b == e->writing) {
+        e->held += out.pos - out.start;
+        return;
+    }
+
+    if (ngx_http_llm_link_buf(ctx, b) != NGX_OK) {
+        e->broken = 1;
+        return;
+    }
+
+    e->writing = b;
+}
+
+
+/* The error event of a translated stream, as its front writes one. */
+
+ngx_int_t
+ngx_http_llm_translate_error(ngx_http_llm_ctx_t *ctx)
+{
+    ngx_buf_t              *b;
+    llm_buf_t               out;
+    llm_str_t               id;
+    ngx_http_llm_events_t  *e;
+
+    e = ctx->events;
+
+    b = ngx_http_llm_own_buf(ctx, 1024 + 6 * e->state.message.len);
+    if (b == NULL) {
+        return NGX_ERROR;
+    }
+
+    id.data = ctx->id;
+    id.len = sizeof(ctx->id);
+
+    llm_buf_init(&out, b->last, b->end - b->last);
+    e->reply->front->error_event(&out, llm_code_of_class(e->state.error),
+                                 e->state.message, id);
+    b->last = out.pos;
+    e->writing = NULL;
+
+    return ngx_http_llm_link_buf(ctx, b);
+}
+
+
+/* What a complete stream still lacks when its terminator did not come. */
+
+void
+ngx_http_llm_translate_end(ngx_http_llm_ctx_t *ctx, llm_buf_t *out)
+{
+    llm_delta_t  end;
+
+    ngx_memzero(&end, sizeof(llm_delta_t));
+    end.kind = LLM_DELTA_END;
+
+    ctx->events->reply->front->delta(ctx->events->reply, &end, out);
+}
