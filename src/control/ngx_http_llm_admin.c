@@ -100,6 +100,9 @@ static ngx_http_llm_admin_call_t  ngx_http_llm_admin_calls[] = {
     { NGX_HTTP_GET, ngx_string("audit"), ngx_null_string,
       ngx_http_llm_admin_audit, "GET audit" },
 
+    { NGX_HTTP_GET, ngx_string("redis"), ngx_null_string,
+      ngx_http_llm_admin_redis, "GET redis" },
+
     { 0, ngx_null_string, ngx_null_string, NULL, NULL }
 };
 

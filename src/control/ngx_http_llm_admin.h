@@ -9,6 +9,7 @@
  * admin_split.c    calls about splits and experiments
  * admin_switch.c   calls about providers, models, keys; the audit trail
  * admin_limit.c    the call about limits and budgets
+ * admin_redis.c    the call about Redis and the other nodes
  */
 
 
@@ -186,6 +187,7 @@ ngx_int_t ngx_http_llm_admin_keys(ngx_http_llm_admin_t *a);
 ngx_int_t ngx_http_llm_admin_key_set(ngx_http_llm_admin_t *a);
 ngx_int_t ngx_http_llm_admin_limits(ngx_http_llm_admin_t *a);
 ngx_int_t ngx_http_llm_admin_audit(ngx_http_llm_admin_t *a);
+ngx_int_t ngx_http_llm_admin_redis(ngx_http_llm_admin_t *a);
 
 
 #endif /* _NGX_HTTP_LLM_ADMIN_H_INCLUDED_ */

@@ -17,6 +17,7 @@
 /* ---- directives ---------------------------------------------------------- */
 
 char *ngx_http_llm_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_llm_redis(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_llm_key_pool(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_llm_provider(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_llm_model(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
@@ -220,6 +221,10 @@ void ngx_http_llm_retry_defaults(llm_retry_conf_t *retry);
 
 /* enabled on|off|until=DATE, of a provider or a model: the current line. */
 char *ngx_http_llm_enabled(ngx_conf_t *cf, ngx_http_llm_store_switch_t *sw);
+
+/* llm_redis: what it needs of the rest of the configuration. */
+ngx_int_t ngx_http_llm_redis_link(ngx_conf_t *cf,
+    ngx_http_llm_main_conf_t *lmcf);
 
 /* After all names are known: pace and warnings of splits. */
 ngx_int_t ngx_http_llm_link_splits(ngx_conf_t *cf,

@@ -8,6 +8,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "ngx_http_llm_agent.h"
 #include "ngx_http_llm_conf.h"
 #include "ngx_http_llm_controller.h"
 
@@ -33,6 +34,13 @@ static ngx_command_t  ngx_http_llm_commands[] = {
       ngx_conf_set_path_slot,
       NGX_HTTP_MAIN_CONF_OFFSET,
       offsetof(ngx_http_llm_main_conf_t, store.state),
+      NULL },
+
+    { ngx_string("llm_redis"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
+      ngx_http_llm_redis,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
       NULL },
 
     { ngx_string("llm_key_pool"),
@@ -243,7 +251,7 @@ ngx_http_llm_init_process(ngx_cycle_t *cycle)
     }
 
     ngx_http_llm_policy_run(lmcf);
-
+    ngx_http_llm_agent_init(cycle, &lmcf->store);
     ngx_http_llm_controller_init(cycle, lmcf);
 
     return NGX_OK;
@@ -276,6 +284,7 @@ ngx_http_llm_exit_process(ngx_cycle_t *cycle)
     }
 
     if (lmcf->store.zone) {
+        ngx_http_llm_agent_exit(&lmcf->store);
         ngx_http_llm_controller_exit(lmcf);
         ngx_http_llm_store_exit_process(&lmcf->store);
     }

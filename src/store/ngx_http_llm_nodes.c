@@ -8,16 +8,31 @@
 
 #include <openssl/rand.h>
 
-#include "ngx_http_llm_shm.h"
+#include "ngx_http_llm_agent.h"
 
 
-#define NGX_HTTP_LLM_NODES_AWAY  3000       /* ms without an answer */
+#define NGX_HTTP_LLM_NODES_AWAY    3000     /* ms without an answer */
+#define NGX_HTTP_LLM_NODES_REJOIN  15000    /* ms after a loss of data */
+#define NGX_HTTP_LLM_NODES_SECOND  900      /* ms between samples, about 1 s */
+
+
+static void ngx_http_llm_nodes_keep(ngx_http_llm_nodes_shm_t *nodes,
+    ngx_http_llm_nodes_list_t *list);
+static void ngx_http_llm_nodes_put(ngx_http_llm_nodes_list_t *list,
+    const u_char *id);
+static int ngx_libc_cdecl ngx_http_llm_nodes_cmp(const void *one,
+    const void *two);
+static uint32_t ngx_http_llm_nodes_most(ngx_http_llm_store_t *store,
+    ngx_http_llm_nodes_shm_t *nodes, uint32_t fresh);
 
 
 ngx_int_t
-ngx_http_llm_nodes_init(ngx_http_llm_root_t *root)
+ngx_http_llm_nodes_init(ngx_http_llm_store_t *store,
+    ngx_http_llm_root_t *root)
 {
-    u_char  random[NGX_HTTP_LLM_NODE_ID / 2];
+    u_char      random[NGX_HTTP_LLM_NODE_ID / 2];
+    uint32_t    n;
+    ngx_uint_t  i;
 
     if (RAND_bytes(random, sizeof(random)) != 1) {
         ngx_log_error(NGX_LOG_EMERG, ngx_cycle->log, 0, "RAND_bytes() failed");
@@ -26,7 +41,15 @@ ngx_http_llm_nodes_init(ngx_http_llm_root_t *root)
 
     (void) ngx_hex_dump(root->nodes.id, random, sizeof(random));
 
-    root->nodes.place = (uint64_t) 1 << 32;
+    /* as many as are expected, until as many seconds have told better */
+
+    n = store->redis ? (uint32_t) store->redis->nodes : 1;
+
+    root->nodes.place = (uint64_t) n << 32;
+
+    for (i = 0; i < NGX_HTTP_LLM_NODES_SAMPLES; i++) {
+        root->nodes.peak[i] = n;
+    }
 
     root->nodes.live_n = 1;
     ngx_memcpy(root->nodes.live[0], root->nodes.id, NGX_HTTP_LLM_NODE_ID);
@@ -129,4 +152,119 @@ ngx_http_llm_nodes_now(ngx_http_llm_store_t *store)
 
     return ngx_http_llm_store_now(store)
            + (root ? (llm_msec_t) root->nodes.skew : 0);
+}
+
+
+/* ---- the agent's part ---------------------------------------------------- */
+
+void
+ngx_http_llm_nodes_update(ngx_http_llm_store_t *store,
+    ngx_http_llm_nodes_list_t *list)
+{
+    uint32_t                   n, rank;
+    ngx_uint_t                 i;
+    ngx_http_llm_root_t       *root;
+    ngx_http_llm_nodes_shm_t  *nodes;
+
+    root = store->root;
+    nodes = &root->nodes;
+
+    /* after a loss the others come back one by one */
+
+    if (nodes->booted
+        && ngx_http_llm_store_now(store) - nodes->booted
+           < NGX_HTTP_LLM_NODES_REJOIN)
+    {
+        ngx_http_llm_nodes_keep(nodes, list);
+    }
+
+    ngx_http_llm_nodes_put(list, nodes->id);
+
+    ngx_qsort(list->id, list->n, NGX_HTTP_LLM_NODE_ID,
+              ngx_http_llm_nodes_cmp);
+
+    n = ngx_http_llm_nodes_most(store, nodes, (uint32_t) list->fresh);
+    rank = 0;
+
+    for (i = 0; i < list->n; i++) {
+        if (ngx_memcmp(list->id[i], nodes->id, NGX_HTTP_LLM_NODE_ID) == 0) {
+            rank = (uint32_t) i;
+        }
+    }
+
+    ngx_http_llm_store_lock(store);
+
+    nodes->live_n = (uint32_t) list->n;
+    ngx_memcpy(nodes->live, list->id, list->n * NGX_HTTP_LLM_NODE_ID);
+
+    ngx_http_llm_store_unlock(store);
+
+    __atomic_store_n(&nodes->place, (uint64_t) n << 32 | rank,
+                     __ATOMIC_RELAXED);
+}
+
+
+/* Only the agent changes the names: it may read them without the lock. */
+
+static void
+ngx_http_llm_nodes_keep(ngx_http_llm_nodes_shm_t *nodes,
+    ngx_http_llm_nodes_list_t *list)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < nodes->live_n; i++) {
+        ngx_http_llm_nodes_put(list, nodes->live[i]);
+    }
+}
+
+
+static void
+ngx_http_llm_nodes_put(ngx_http_llm_nodes_list_t *list, const u_char *id)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < list->n; i++) {
+        if (ngx_memcmp(list->id[i], id, NGX_HTTP_LLM_NODE_ID) == 0) {
+            return;
+        }
+    }
+
+    if (list->n < NGX_HTTP_LLM_NODES) {
+        ngx_memcpy(list->id[list->n++], id, NGX_HTTP_LLM_NODE_ID);
+    }
+}
+
+
+static int ngx_libc_cdecl
+ngx_http_llm_nodes_cmp(const void *one, const void *two)
+{
+    return ngx_memcmp(one, two, NGX_HTTP_LLM_NODE_ID);
+}
+
+
+/* The most that lived in any of the last samples.  Only answers are samples: a
+ * long silence makes nobody forget how many there were. */
+
+static uint32_t
+ngx_http_llm_nodes_most(ngx_http_llm_store_t *store,
+    ngx_http_llm_nodes_shm_t *nodes, uint32_t fresh)
+{
+    uint32_t    most;
+    ngx_uint_t  i;
+    llm_msec_t  now;
+
+    now = ngx_http_llm_store_now(store);
+
+    if (now - nodes->sampled >= NGX_HTTP_LLM_NODES_SECOND) {
+        nodes->sampled = now;
+        nodes->peak[nodes->peaks++ % NGX_HTTP_LLM_NODES_SAMPLES] = fresh;
+    }
+
+    most = ngx_max(fresh, 1);
+
+    for (i = 0; i < NGX_HTTP_LLM_NODES_SAMPLES; i++) {
+        most = ngx_max(most, nodes->peak[i]);
+    }
+
+    return most;
 }

@@ -79,4 +79,44 @@ ngx_uint_t ngx_http_llm_redis_is_array(const redisReply *reply, size_t n);
 /* Whether it is an error that begins with that word, as "NOSCRIPT". */
 ngx_uint_t ngx_http_llm_redis_is_error(const redisReply *reply, char *word);
 
+
+#define NGX_HTTP_LLM_REDIS_TIMES  10        /* buckets of latency */
+#define NGX_HTTP_LLM_REDIS_TEXT   96
+
+/* The transport's counts, of all workers since the zone was made, and how its
+ * agent fares. */
+typedef struct {
+    uint64_t                    commands;   /* sent */
+    uint64_t                    replies;
+    uint64_t                    errors;     /* … that were errors */
+    uint64_t                    unknown;    /* commands without a reply */
+    uint64_t                    busy;       /* not even queued */
+    uint64_t                    timeouts;
+    uint64_t                    connects;
+    uint64_t                    failures;   /* of connections */
+    uint64_t                    redirects;
+    uint64_t                    unknown_scripts;
+    uint64_t                    oom;
+    uint64_t                    time[NGX_HTTP_LLM_REDIS_TIMES];
+    uint64_t                    time_sum;   /* ms */
+    llm_msec_t                  since;      /* connected, or not */
+    uint32_t                    connected;  /* the agent's connection is */
+    uint32_t                    queue;      /* commands of the agent */
+    uint64_t                    run;        /* hash of the run_id seen last */
+
+    /* under the lock; each ends with a zero */
+    u_char                      peer[NGX_HTTP_LLM_REDIS_TEXT];
+    u_char                      version[NGX_HTTP_LLM_REDIS_TEXT];
+    u_char                      why[NGX_HTTP_LLM_REDIS_TEXT];
+} ngx_http_llm_redis_totals_t;
+
+
+/* The bounds of the buckets of latency but the last, in ms. */
+extern ngx_msec_t  ngx_http_llm_redis_times[NGX_HTTP_LLM_REDIS_TIMES - 1];
+
+/* For status pages: *address is what the configuration calls it, *mode is
+ * "single", "sentinel" or "cluster".  NGX_DECLINED: there is no llm_redis. */
+ngx_int_t ngx_http_llm_redis_status(ngx_http_llm_store_t *store,
+    ngx_http_llm_redis_totals_t *totals, ngx_str_t *address, ngx_str_t *mode);
+
 #endif /* _NGX_HTTP_LLM_REDIS_H_INCLUDED_ */

@@ -173,7 +173,7 @@ ngx_http_llm_shm_root(ngx_http_llm_store_t *store, ngx_shm_zone_t *zone,
         ngx_http_llm_counters_init(root);
         ngx_memset(root->audit.hash, '0', NGX_HTTP_LLM_AUDIT_HASH);
 
-        if (ngx_http_llm_nodes_init(root) != NGX_OK) {
+        if (ngx_http_llm_nodes_init(store, root) != NGX_OK) {
             return NGX_ERROR;
         }
 

@@ -17,6 +17,7 @@
 #include "ngx_http_llm_counter.h"
 #include "ngx_http_llm_forecast.h"
 #include "ngx_http_llm_nodes.h"
+#include "ngx_http_llm_redis.h"
 #include "ngx_http_llm_store.h"
 #include "ngx_http_llm_traffic.h"
 
@@ -315,6 +316,8 @@ typedef struct {
 } ngx_http_llm_lead_t;
 
 
+#define NGX_HTTP_LLM_NODES_SAMPLES  60      /* of how many live, a second */
+
 /* What this node knows of itself and of the others: the agent writes, every
  * worker reads single words.  Times are by ngx_http_llm_store_now(). */
 typedef struct {
@@ -327,6 +330,10 @@ typedef struct {
     llm_msec_t                  lead;       /* this node leads until then */
     uint64_t                    term;
     uint64_t                    boot;
+    llm_msec_t                  booted;     /* the boot was seen to change */
+    llm_msec_t                  sampled;
+    uint32_t                    peak[NGX_HTTP_LLM_NODES_SAMPLES];
+    uint32_t                    peaks;      /* samples taken */
     uint32_t                    hurry;      /* a worker wants a poll */
     uint32_t                    live_n;     /* under the lock, as the names */
     u_char                      live[NGX_HTTP_LLM_NODES][NGX_HTTP_LLM_NODE_ID];
@@ -351,6 +358,7 @@ typedef struct {
     ngx_queue_t                 cells[NGX_HTTP_LLM_CELLS];
     ngx_http_llm_lead_t         lead;
     ngx_http_llm_nodes_shm_t    nodes;
+    ngx_http_llm_redis_totals_t redis;
     ngx_http_llm_audit_t        audit;
     ngx_http_llm_objects_t      objects;
     ngx_http_llm_counters_t     counters;
@@ -390,7 +398,8 @@ ngx_int_t ngx_http_llm_shm_full(ngx_http_llm_store_t *store, char *what,
 
 /* ngx_http_llm_nodes.c: a new zone's node, alone.  NGX_ERROR: there is no
  * randomness for its name. */
-ngx_int_t ngx_http_llm_nodes_init(ngx_http_llm_root_t *root);
+ngx_int_t ngx_http_llm_nodes_init(ngx_http_llm_store_t *store,
+    ngx_http_llm_root_t *root);
 
 
 /* ngx_http_llm_cell.c */

@@ -200,7 +200,7 @@ for my $file ('README.md', glob 'docs/*.md') {
             },
             env => { map { $_ => "sk-doc-$_-0000000000" }
                      qw(GROQ_API_KEY_1 GROQ_API_KEY_2 OPENAI_API_KEY
-                        OPENROUTER_API_KEY) });
+                        OPENROUTER_API_KEY REDIS_PASSWORD) });
 
         my $conf = example($text);
         $conf =~ s{/etc/nginx/llm}{%%DIR%%/llm}g;
