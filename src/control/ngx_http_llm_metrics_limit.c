@@ -57,6 +57,9 @@ static const ngx_http_llm_metrics_limit_t  ngx_http_llm_metrics_limits_rule[] =
     { "llm_limit_refunded_total", "counter", "What was reserved too much.",
       ngx_http_llm_metrics_of_rule(refunded) },
 
+    { "llm_budget_warnings_total", "counter", "Subjects of a budget that came "
+      "to its warn or at in a window.", ngx_http_llm_metrics_of_rule(warned) },
+
     { NULL, NULL, NULL, 0 }
 };
 

@@ -108,6 +108,11 @@ ngx_http_llm_budget_tell(ngx_http_llm_ctx_t *ctx, ngx_http_llm_claim_t *claim,
         return;
     }
 
+    if (claim->rule->totals) {
+        (void) __atomic_fetch_add(&claim->rule->totals->warned, 1,
+                                  __ATOMIC_RELAXED);
+    }
+
     ngx_str_null(&subject);
 
     if (policy
@@ -359,6 +364,7 @@ ngx_http_llm_budget_failed(ngx_http_llm_ctx_t *ctx, ngx_uint_t worked)
         cost = ngx_http_llm_policy_cost(ctx->send->target, a->input, 0,
                                         a->audio_ms);
         a->billed += cost;
+        ngx_http_llm_policy_raise(ctx);
     }
 
     ngx_http_llm_budget_leave(ctx, cost);

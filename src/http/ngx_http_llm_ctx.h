@@ -331,13 +331,14 @@ ngx_uint_t ngx_http_llm_target_is_on(ngx_http_llm_target_t *t);
  * policy.c: limits and budgets.  begin: whether targets without a price are of
  * no use.  admit: a request whose route is known, or an application's, takes
  * its part of all its rules, or is refused.  more: a stream grew longer than
- * what was reserved for it.  settle: once, harmless without admit.  text: whom
+ * what was reserved for it; raise: it may cost more than it seemed.  settle: once, harmless without admit.  text: whom
  * a rule counts; empty: nobody.
  */
 void ngx_http_llm_policy_begin(ngx_http_llm_ctx_t *ctx);
 llm_code_t ngx_http_llm_policy_admit(ngx_http_llm_ctx_t *ctx,
     llm_str_t *message);
 void ngx_http_llm_policy_more(ngx_http_llm_ctx_t *ctx);
+void ngx_http_llm_policy_raise(ngx_http_llm_ctx_t *ctx);
 void ngx_http_llm_policy_settle(ngx_http_llm_ctx_t *ctx, llm_class_t class);
 ngx_int_t ngx_http_llm_policy_text(ngx_http_llm_ctx_t *ctx,
     ngx_http_llm_policy_t *policy, ngx_str_t *text);

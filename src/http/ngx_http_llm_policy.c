@@ -247,7 +247,6 @@ void
 ngx_http_llm_policy_more(ngx_http_llm_ctx_t *ctx)
 {
     uint64_t                   output;
-    ngx_uint_t                 i;
     ngx_http_llm_admission_t  *a;
 
     a = ctx->admission;
@@ -259,6 +258,24 @@ ngx_http_llm_policy_more(ngx_http_llm_ctx_t *ctx)
 
     a->output = output + NGX_HTTP_LLM_POLICY_STEP;
     a->most = ngx_max(a->most, a->output);
+
+    ngx_http_llm_policy_raise(ctx);
+}
+
+
+/* What was reserved too little, whether it fits or not: others shall see it. */
+
+void
+ngx_http_llm_policy_raise(ngx_http_llm_ctx_t *ctx)
+{
+    ngx_uint_t                 i;
+    ngx_http_llm_admission_t  *a;
+
+    a = ctx->admission;
+
+    if (a == NULL || a->hold.n == 0) {
+        return;
+    }
 
     for (i = 0; i < a->n; i++) {
 

@@ -115,8 +115,9 @@ ngx_http_llm_policy_need(ngx_http_llm_ctx_t *ctx, ngx_http_llm_admission_t *a,
         return a->output;
 
     case LLM_DIM_MONEY:
-        return ngx_http_llm_policy_dearest(ctx, a, rule->dry_run ? a->output
-                                                                 : a->most);
+        return a->billed
+               + ngx_http_llm_policy_dearest(ctx, a, rule->dry_run ? a->output
+                                                                   : a->most);
     default: /* LLM_DIM_AUDIO_MS */
         return a->audio_ms;
     }

@@ -514,6 +514,8 @@ ngx_http_llm_move(ngx_http_llm_ctx_t *ctx, ngx_uint_t to, llm_class_t class)
     ctx->fallbacks++;
     ngx_memzero(&ctx->tried, sizeof(llm_tried_t));
 
+    ngx_http_llm_policy_raise(ctx);
+
     return NGX_OK;
 
 back:

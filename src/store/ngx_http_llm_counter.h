@@ -37,6 +37,8 @@ typedef struct {
     uint64_t                       reserved;
     uint64_t                       charged;     /* after settlement */
     uint64_t                       refunded;
+    uint64_t                       warned;      /* subjects, once in a window,
+                                                   of a budget */
 } ngx_http_llm_rule_totals_t;
 
 
