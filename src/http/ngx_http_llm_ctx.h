@@ -331,8 +331,8 @@ ngx_uint_t ngx_http_llm_target_is_on(ngx_http_llm_target_t *t);
  * policy.c: limits and budgets.  begin: whether targets without a price are of
  * no use.  admit: a request whose route is known, or an application's, takes
  * its part of all its rules, or is refused.  more: a stream grew longer than
- * what was reserved for it; raise: it may cost more than it seemed.  settle: once, harmless without admit.  text: whom
- * a rule counts; empty: nobody.
+ * what was reserved for it; raise: it may cost more than it seemed.  settle:
+ * once, harmless without admit.  text: whom a rule counts; empty: nobody.
  */
 void ngx_http_llm_policy_begin(ngx_http_llm_ctx_t *ctx);
 llm_code_t ngx_http_llm_policy_admit(ngx_http_llm_ctx_t *ctx,
