@@ -117,16 +117,24 @@ llm_anthropic_system(llm_str_t messages, llm_str_t extra, llm_buf_t *out,
     llm_rc_t           rc;
     llm_json_iter_t    it;
     llm_json_want_t    want[LLM_AM_COUNT];
-    llm_json_member_t  m;
+    llm_json_member_t  m, role;
 
     n = 0;
     rc = llm_json_begin(&it, messages);
 
     while (rc == LLM_OK && llm_json_next(&it, &m) == LLM_OK) {
 
+        /* most are not: a look at the role, which mostly stands first */
+
+        if (llm_json_get(m.value, LLM_STR("role"), &role) == LLM_OK
+            && !llm_message_is_system(role.value))
+        {
+            continue;
+        }
+
         rc = llm_message_read(m.value, want, loss);
 
-        if (rc == LLM_OK && llm_message_is_system(want[LLM_AM_ROLE].value)) {
+        if (rc == LLM_OK) {
             rc = llm_system_content(want, &n, out, loss);
         }
     }

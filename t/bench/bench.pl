@@ -27,7 +27,7 @@ my $module = $ENV{LLM_MODULE} || "$top/build/ngx_http_llm_gateway_module.so";
 my $events = 50;
 my $void = 0.05;
 
-my ($port, $api, $sse) = free_ports(3);
+my ($port, $api, $sse, $messages) = free_ports(4);
 my (@pids, $worker, $failed);
 
 $ENV{PATH} .= ':/usr/sbin:/sbin';
@@ -82,6 +82,13 @@ my $answer = '{"id":"chatcmpl-bench","object":"chat.completion",'
     . '"completion_tokens":4,"total_tokens":424,'
     . '"prompt_tokens_details":{"cached_tokens":0}}}';
 
+my $message = '{"id":"msg_bench","type":"message","role":"assistant",'
+    . '"model":"bench-1","content":[{"type":"text",'
+    . '"text":"Nothing changed."}],"stop_reason":"end_turn",'
+    . '"stop_sequence":null,"usage":{"input_tokens":420,'
+    . '"cache_creation_input_tokens":0,"cache_read_input_tokens":0,'
+    . '"output_tokens":4,"service_tier":"standard"}}';
+
 my $refusal = '{"error":{"message":"Slow down","type":"requests",'
     . '"param":null,"code":"rate_limit_exceeded"}}';
 
@@ -112,6 +119,7 @@ http {
         listen 127.0.0.1:$api;
         default_type application/json;
         location / { return 200 '$answer'; }
+        location /anthropic/ { return 200 '$message'; }
         location /busy/ {
             return 429 '$refusal';
         }
@@ -128,7 +136,9 @@ EOC
     spawn('nginx', '-p', "$dir/run/api/", '-c', "$dir/run/api/nginx.conf",
           '-e', "$dir/run/api/error.log");
     spawn('taskset', '-c', last_core(), "$dir/sse_server", $sse, $events);
-    wait_port($_) for $api, $sse;
+    spawn('taskset', '-c', last_core(), "$dir/sse_server", $messages, $events,
+          'messages');
+    wait_port($_) for $api, $sse, $messages;
 }
 
 sub proxied {
@@ -164,6 +174,10 @@ http {
     llm_provider busy { dialect openai; base_url http://127.0.0.1:$api/busy/v1; breaker off; keepalive 128; }
     llm_model bench-chat { provider api;  id bench-1;  price input=0.59 output=0.79; }
     llm_model bench-sse  { provider sse;  id bench-1;  price input=0.59 output=0.79; }
+    llm_provider hub  { dialect anthropic; base_url http://127.0.0.1:$api/anthropic; keys bench; keepalive 128; }
+    llm_provider hubs { dialect anthropic; base_url http://127.0.0.1:$messages; keys bench; keepalive 128; }
+    llm_model bench-hub  { provider hub;  id bench-1;  price input=0.59 output=0.79; }
+    llm_model bench-hubs { provider hubs; id bench-1;  price input=0.59 output=0.79; }
     llm_model bench-busy { provider busy; id bench-1; }
     llm_provider eat  { dialect openai; base_url http://127.0.0.1:$api/eat/v1; keys bench; keepalive 128; }
     llm_model bench-big  { provider eat;  id bench-1;  price input=0.59 output=0.79; }
@@ -191,6 +205,8 @@ http {
         location = /four/v1/chat/completions { llm_pass four; }
         location = /sse/v1/chat/completions  { llm_pass bench-sse; }
         location = /big/v1/chat/completions  { llm_pass bench-big; }
+        location = /hub/v1/chat/completions  { llm_pass bench-hub; }
+        location = /hubs/v1/chat/completions { llm_pass bench-hubs; }
         location = /next/v1/chat/completions { llm_retry off; llm_pass bench-busy bench-chat; }
     }
 }
@@ -308,6 +324,16 @@ my %row = (
             '/sse_a', '/sse/v1/chat/completions', '/sse_b');
         ratio_row("SSE, $events events", $a, $b, $ours, 0.93, 1.08);
     },
+    hub => sub {
+        my ($a, $ours, $b) = measure(lua('chat', chat(2048)), 32,
+            '/a', '/hub/v1/chat/completions', '/b');
+        ratio_row('2 KB chat, translated', $a, $b, $ours, 0.70);
+    },
+    hub_sse => sub {
+        my ($a, $ours, $b) = measure(lua('sse', chat(2048, 1)), 32,
+            '/sse_a', '/hubs/v1/chat/completions', '/sse_b');
+        ratio_row("SSE, $events events, translated", $a, $b, $ours, 0.60);
+    },
     latency => sub {
         my ($a, $ours, $b) = measure(lua('chat', chat(2048)), 1,
             '/a', '/llm/v1/chat/completions', '/b');
@@ -419,6 +445,6 @@ start_gateway();
 printf "%d rounds of %g s each; medians; load now %s", $rounds, $seconds,
     read_file('/proc/loadavg');
 $row{$_}->() for $ENV{ROWS} ? split(/[ ,]+/, $ENV{ROWS})
-                            : qw(chat sse latency split big);
+                            : qw(chat sse hub hub_sse latency split big);
 
 exit($failed ? 1 : 0);

@@ -4,7 +4,9 @@
  *
  * One write per event, connections in turn: while many streams are open, each
  * event reaches the gateway alone, as tokens do, and not fifty in one read.
- * One thread, epoll, no file, no delay.  Usage: sse_server PORT EVENTS
+ * One thread, epoll, no file, no delay.
+ *
+ * Usage: sse_server PORT EVENTS [messages]; the last for Anthropic's events
  */
 
 #define _GNU_SOURCE
@@ -94,6 +96,48 @@ make_pieces(int events)
     add_event("", "null", ",\"usage\":{\"prompt_tokens\":420,"
               "\"completion_tokens\":50,\"total_tokens\":470}");
     add_piece("data: [DONE]\n\n");
+
+    memcpy(pieces[pieces_n], "0\r\n\r\n", 5);
+    lengths[pieces_n++] = 5;
+}
+
+
+static void
+add_message(const char *type, const char *rest)
+{
+    char  event[480];
+
+    snprintf(event, sizeof(event), "event: %s\ndata: {\"type\":\"%s\"%s}\n\n",
+             type, type, rest);
+    add_piece(event);
+}
+
+
+static void
+make_messages(int events)
+{
+    char  rest[128];
+
+    /* behind the head */
+    pieces_n = 1;
+
+    add_message("message_start", ",\"message\":{\"id\":\"msg_bench\","
+                "\"type\":\"message\",\"role\":\"assistant\","
+                "\"model\":\"bench-1\",\"content\":[],\"usage\":"
+                "{\"input_tokens\":420,\"output_tokens\":1}}");
+    add_message("content_block_start", ",\"index\":0,\"content_block\":"
+                "{\"type\":\"text\",\"text\":\"\"}");
+
+    for (int i = 0; i < events; i++) {
+        snprintf(rest, sizeof(rest), ",\"index\":0,\"delta\":{\"type\":"
+                 "\"text_delta\",\"text\":\" token%d\"}", i);
+        add_message("content_block_delta", rest);
+    }
+
+    add_message("content_block_stop", ",\"index\":0");
+    add_message("message_delta", ",\"delta\":{\"stop_reason\":\"end_turn\"},"
+                "\"usage\":{\"output_tokens\":50}");
+    add_message("message_stop", "");
 
     memcpy(pieces[pieces_n], "0\r\n\r\n", 5);
     lengths[pieces_n++] = 5;
@@ -272,12 +316,17 @@ main(int argc, char **argv)
     conn_t             *c;
     struct epoll_event  ev, events[256];
 
-    if (argc != 3 || atoi(argv[2]) + 8 > SSE_EVENTS) {
-        fprintf(stderr, "usage: sse_server PORT EVENTS\n");
+    if (argc < 3 || atoi(argv[2]) + 8 > SSE_EVENTS) {
+        fprintf(stderr, "usage: sse_server PORT EVENTS [messages]\n");
         return 2;
     }
 
     make_pieces(atoi(argv[2]));
+
+    if (argc > 3) {
+        make_messages(atoi(argv[2]));
+    }
+
     listener = listen_on((uint16_t) atoi(argv[1]));
 
     ep = epoll_create1(0);
