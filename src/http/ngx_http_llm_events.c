@@ -75,7 +75,6 @@ ngx_http_llm_events(ngx_http_llm_ctx_t *ctx, u_char *p, size_t n)
     ngx_http_llm_events_t  *e;
 
     e = ctx->events;
-    e->writing = NULL;
     run = p;
 
     while (n) {

@@ -31,6 +31,11 @@ ngx_http_llm_frame(ngx_http_llm_ctx_t *ctx, ngx_buf_t *b)
 
     f = &ctx->send->frame;
 
+    if (ctx->events) {
+        /* it may have been sent since the last read */
+        ctx->events->writing = NULL;
+    }
+
     if (!f->ended) {
         rc = f->chunked ? ngx_http_llm_frame_chunked(ctx, b)
                         : ngx_http_llm_frame_plain(ctx, b);
