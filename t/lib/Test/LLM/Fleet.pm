@@ -97,7 +97,7 @@ sub start {
     return $self;
 }
 
-# until all nodes know of each other
+# until all nodes know of each other, and Redis of them
 sub meet {
     my ($self) = @_;
     my @nodes = $self->{nodes}->nodes;
@@ -110,7 +110,7 @@ sub meet {
 sub nodes_known {
     my ($gw) = @_;
     my $page = $gw->get('/admin/redis')->json or return 0;
-    return $page->{nodes}{n} // 0;
+    return $page->{learning} ? 0 : $page->{nodes} // 0;
 }
 
 
