@@ -375,6 +375,10 @@ ngx_http_llm_agent_told(void *data, redisReply *reply)
     ngx_http_llm_agent_lead(agent, reply);
     ngx_http_llm_agent_nodes(agent, reply->element[4], now);
 
+    if (root->nodes.answered == 0) {
+        root->changes++;                /* this node's name is worth saving */
+    }
+
     root->nodes.answered = ngx_http_llm_store_now(agent->store);
 
     ngx_http_llm_sync_polled(agent->store, reply->element[5], agent->asked);

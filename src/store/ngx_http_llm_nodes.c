@@ -16,6 +16,8 @@
 #define NGX_HTTP_LLM_NODES_SECOND  900      /* ms between samples, about 1 s */
 
 
+static void ngx_http_llm_nodes_expect(ngx_http_llm_nodes_shm_t *nodes,
+    uint32_t n);
 static void ngx_http_llm_nodes_keep(ngx_http_llm_nodes_shm_t *nodes,
     ngx_http_llm_nodes_list_t *list);
 static void ngx_http_llm_nodes_put(ngx_http_llm_nodes_list_t *list,
@@ -30,9 +32,7 @@ ngx_int_t
 ngx_http_llm_nodes_init(ngx_http_llm_store_t *store,
     ngx_http_llm_root_t *root)
 {
-    u_char      random[NGX_HTTP_LLM_NODE_ID / 2];
-    uint32_t    n;
-    ngx_uint_t  i;
+    u_char  random[NGX_HTTP_LLM_NODE_ID / 2];
 
     if (RAND_bytes(random, sizeof(random)) != 1) {
         ngx_log_error(NGX_LOG_EMERG, ngx_cycle->log, 0, "RAND_bytes() failed");
@@ -41,20 +41,76 @@ ngx_http_llm_nodes_init(ngx_http_llm_store_t *store,
 
     (void) ngx_hex_dump(root->nodes.id, random, sizeof(random));
 
-    /* as many as are expected, until as many seconds have told better */
-
-    n = store->redis ? (uint32_t) store->redis->nodes : 1;
-
-    root->nodes.place = (uint64_t) n << 32;
-
-    for (i = 0; i < NGX_HTTP_LLM_NODES_SAMPLES; i++) {
-        root->nodes.peak[i] = n;
-    }
-
     root->nodes.live_n = 1;
     ngx_memcpy(root->nodes.live[0], root->nodes.id, NGX_HTTP_LLM_NODE_ID);
 
+    ngx_http_llm_nodes_expect(&root->nodes,
+                              store->redis ? (uint32_t) store->redis->nodes
+                                           : 1);
+
     return NGX_OK;
+}
+
+
+/* As many as are expected, until as many seconds have told better. */
+
+static void
+ngx_http_llm_nodes_expect(ngx_http_llm_nodes_shm_t *nodes, uint32_t n)
+{
+    ngx_uint_t  i;
+
+    nodes->place = (uint64_t) n << 32;
+
+    for (i = 0; i < NGX_HTTP_LLM_NODES_SAMPLES; i++) {
+        nodes->peak[i] = n;
+    }
+}
+
+
+ngx_int_t
+ngx_http_llm_nodes_put_state(ngx_http_llm_store_t *store, cJSON *to)
+{
+    u_char                     id[NGX_HTTP_LLM_NODE_ID + 1];
+    ngx_http_llm_nodes_shm_t  *nodes;
+
+    nodes = &((ngx_http_llm_root_t *) store->root)->nodes;
+
+    (void) ngx_cpystrn(id, nodes->id, sizeof(id));
+
+    if (cJSON_AddStringToObject(to, "id", (char *) id) == NULL) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_llm_state_put(to, "nodes", nodes->place >> 32);
+}
+
+
+/* A node that comes back is the same one. */
+
+void
+ngx_http_llm_nodes_get_state(ngx_http_llm_store_t *store, const cJSON *from)
+{
+    char                      *id;
+    u_char                     bytes[NGX_HTTP_LLM_NODE_ID / 2];
+    uint32_t                   n;
+    ngx_http_llm_nodes_shm_t  *nodes;
+
+    nodes = &((ngx_http_llm_root_t *) store->root)->nodes;
+
+    id = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(from, "id"));
+
+    if (ngx_http_llm_state_hex(id, bytes, sizeof(bytes)) != NGX_OK) {
+        return;
+    }
+
+    (void) ngx_hex_dump(nodes->id, bytes, sizeof(bytes));
+    ngx_memcpy(nodes->live[0], nodes->id, NGX_HTTP_LLM_NODE_ID);
+
+    n = ngx_http_llm_state_small(from, "nodes", NGX_HTTP_LLM_NODES);
+
+    if (store->redis && n > store->redis->nodes) {
+        ngx_http_llm_nodes_expect(nodes, n);
+    }
 }
 
 

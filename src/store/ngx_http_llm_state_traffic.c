@@ -4,7 +4,8 @@
  *   "splits":   {NAME: see ngx_http_llm_state_split.c},
  *   "switches": {HASH: {"kind", "name", "on"}}, those that were set,
  *   "objects":  ["ID ID MADE SPLIT VARIANT TARGET KEY", …], newest first,
- *   "audit":    {"seq", "hash"}, the head of its chain
+ *   "audit":    {"seq", "hash"}, the head of its chain,
+ *   "node":     {"id", "nodes"}, what this node is called among how many
  */
 
 #include <ngx_config.h>
@@ -47,14 +48,17 @@ static ngx_int_t ngx_http_llm_state_get_object(const char *text,
 ngx_int_t
 ngx_http_llm_state_put_traffic(ngx_http_llm_store_t *store, cJSON *tree)
 {
-    cJSON  *splits, *switches, *objects, *audit;
+    cJSON  *splits, *switches, *objects, *audit, *node;
 
     splits = cJSON_AddObjectToObject(tree, "splits");
     switches = cJSON_AddObjectToObject(tree, "switches");
     objects = cJSON_AddArrayToObject(tree, "objects");
     audit = cJSON_AddObjectToObject(tree, "audit");
+    node = cJSON_AddObjectToObject(tree, "node");
 
     if (splits == NULL || switches == NULL || objects == NULL || audit == NULL
+        || node == NULL
+        || ngx_http_llm_nodes_put_state(store, node) != NGX_OK
         || ngx_http_llm_state_put_splits(store, splits) != NGX_OK
         || ngx_http_llm_state_put_switches(store, switches) != NGX_OK
         || ngx_http_llm_state_put_objects(store, objects) != NGX_OK
@@ -310,6 +314,8 @@ ngx_http_llm_state_get_traffic(ngx_http_llm_store_t *store, const cJSON *tree,
                       cJSON_GetObjectItemCaseSensitive(tree, "audit"));
     ngx_http_llm_state_get_objects(store,
                       cJSON_GetObjectItemCaseSensitive(tree, "objects"), temp);
+    ngx_http_llm_nodes_get_state(store,
+                      cJSON_GetObjectItemCaseSensitive(tree, "node"));
 }
 
 
