@@ -10,6 +10,7 @@
 #include <ngx_http.h>
 
 #include "ngx_http_llm_admin.h"
+#include "ngx_http_llm_shed.h"
 
 
 static ngx_int_t ngx_http_llm_admin_enabled(ngx_http_llm_admin_t *a,
@@ -23,6 +24,8 @@ static ngx_int_t ngx_http_llm_admin_unknown(ngx_http_llm_admin_t *a,
 static ngx_uint_t ngx_http_llm_admin_is(const ngx_str_t *a, const ngx_str_t *b);
 static void ngx_http_llm_admin_view_switch(ngx_http_llm_admin_t *a,
     ngx_http_llm_store_switch_t *sw, cJSON *out);
+static void ngx_http_llm_admin_view_shed(ngx_http_llm_admin_t *a,
+    ngx_http_llm_provider_t *p, cJSON *out);
 static void ngx_http_llm_admin_view_provider(ngx_http_llm_admin_t *a,
     ngx_http_llm_provider_t *p, cJSON *out);
 static void ngx_http_llm_admin_view_model(ngx_http_llm_admin_t *a,
@@ -400,6 +403,37 @@ ngx_http_llm_admin_view_switch(ngx_http_llm_admin_t *a,
 }
 
 
+/* Where the provider has it. */
+
+static void
+ngx_http_llm_admin_view_shed(ngx_http_llm_admin_t *a,
+    ngx_http_llm_provider_t *p, cJSON *out)
+{
+    ngx_http_llm_shed_view_t  view;
+
+    if (ngx_http_llm_shed_view(&a->lmcf->store, &p->gate, &view) != NGX_OK) {
+        return;
+    }
+
+    out = ngx_http_llm_admin_put_object(a, out, "shed");
+
+    ngx_http_llm_admin_put_number(a, out, "level",
+                                  (double) view.level_bp / LLM_SHED_ONE);
+    ngx_http_llm_admin_put_number(a, out, "inflight", (double) view.inflight);
+
+    if (view.limit) {
+        ngx_http_llm_admin_put_number(a, out, "limit",
+                                      (double) (view.limit / 1000));
+    } else {
+        ngx_http_llm_admin_put_null(a, out, "limit");
+    }
+
+    ngx_http_llm_admin_put_number(a, out, "quota_left",
+                                  (double) view.left_bp / LLM_SHED_ONE);
+    ngx_http_llm_admin_put_bool(a, out, "dry_run", p->gate.shed.dry_run);
+}
+
+
 static void
 ngx_http_llm_admin_view_provider(ngx_http_llm_admin_t *a,
     ngx_http_llm_provider_t *p, cJSON *out)
@@ -417,6 +451,7 @@ ngx_http_llm_admin_view_provider(ngx_http_llm_admin_t *a,
                                 : ngx_http_llm_admin_breaker[gate.breaker]);
     ngx_http_llm_admin_put_number(a, out, "inflight", (double) gate.inflight);
     ngx_http_llm_admin_put_number(a, out, "waiting", (double) gate.waiting);
+    ngx_http_llm_admin_view_shed(a, p, out);
 
     if (p->pool == NULL) {
         return;

@@ -98,6 +98,7 @@ ngx_http_llm_metrics_page(ngx_http_request_t *r, ngx_http_llm_page_t *page)
     ngx_http_llm_page_uint(page, (uint64_t) lmcf->created);
 
     ngx_http_llm_metrics_providers(page, lmcf);
+    ngx_http_llm_metrics_sheds(page, lmcf);
     ngx_http_llm_metrics_keys(page, lmcf);
     ngx_http_llm_metrics_meters(page, lmcf);
     ngx_http_llm_metrics_splits(page, lmcf);

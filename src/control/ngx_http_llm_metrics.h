@@ -5,6 +5,7 @@
  * metrics.c        the directive and its answer
  * metrics_page.c   families, samples, labels and numbers as text
  * metrics_send.c   providers, models, keys, and what was sent to them
+ * metrics_shed.c   whom providers shed
  * metrics_split.c  splits, their triggers, and votes
  * metrics_mirror.c copies beside what was served
  * metrics_limit.c  limits and budgets, and the table of their counters
@@ -90,6 +91,8 @@ ngx_http_llm_word_of(const char *word)
 /* The sections of the page. */
 
 void ngx_http_llm_metrics_providers(ngx_http_llm_page_t *page,
+    ngx_http_llm_main_conf_t *lmcf);
+void ngx_http_llm_metrics_sheds(ngx_http_llm_page_t *page,
     ngx_http_llm_main_conf_t *lmcf);
 void ngx_http_llm_metrics_keys(ngx_http_llm_page_t *page,
     ngx_http_llm_main_conf_t *lmcf);

@@ -109,6 +109,9 @@ static const llm_class_row_t  llm_classes[LLM_CLASS_N] = {
     [LLM_CLASS_BUSY] =
         { llm_s("busy"), LLM_ON_EXHAUSTED, 0, LLM_CODE_GATEWAY_BUSY },
 
+    [LLM_CLASS_SHED] =
+        { llm_s("shed"), LLM_ON_OVERLOADED, 0, LLM_CODE_POLICY_SHED },
+
     [LLM_CLASS_CLIENT_GONE] =
         { llm_s("client_gone"), 0, 0, LLM_CODE_NONE }
 };
@@ -221,6 +224,11 @@ static const llm_code_info_t  llm_codes[LLM_CODE_N] = {
         { llm_s("policy_limit_unavailable"), 503, LLM_UNAVAIL, LLM_OWN,
           llm_s("overloaded_error"),
           llm_s("Limits cannot be checked at the moment.") },
+
+    [LLM_CODE_POLICY_SHED] =
+        { llm_s("policy_shed"), 503, LLM_UNAVAIL, LLM_OWN,
+          llm_s("overloaded_error"),
+          llm_s("The provider is busy with requests of higher priority.") },
 
     [LLM_CODE_PROVIDER_RATE_LIMITED] =
         { llm_s("provider_rate_limited"), 429, llm_s("rate_limit_error"),

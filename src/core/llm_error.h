@@ -49,6 +49,7 @@ typedef enum {
     /* never sent */
     LLM_CLASS_EXHAUSTED,                /* no usable key, or breaker open */
     LLM_CLASS_BUSY,                     /* inflight limit, queue full */
+    LLM_CLASS_SHED,                     /* of too low a priority, for now */
 
     LLM_CLASS_CLIENT_GONE,
     LLM_CLASS_N
@@ -62,7 +63,7 @@ typedef enum {
 #define LLM_ON_EXHAUSTED       0x0008   /* EXHAUSTED, BUSY, and RATE_LIMITED,
                                            QUOTA, BILLING, AUTH of the last
                                            key */
-#define LLM_ON_OVERLOADED      0x0010
+#define LLM_ON_OVERLOADED      0x0010   /* OVERLOADED, SHED */
 #define LLM_ON_BAD_ANSWER      0x0020
 #define LLM_ON_CONTEXT_LENGTH  0x0040
 #define LLM_ON_CONTENT_FILTER  0x0080
@@ -112,6 +113,7 @@ typedef enum {
     LLM_CODE_POLICY_REQUEST_TOO_LARGE,  /* 413: more than a whole limit */
     LLM_CODE_POLICY_PRICE_UNKNOWN,      /* 403: a budget, and no price */
     LLM_CODE_POLICY_LIMIT_UNAVAILABLE,  /* 503: without_redis=closed */
+    LLM_CODE_POLICY_SHED,               /* 503: others come first, for now */
 
     LLM_CODE_PROVIDER_RATE_LIMITED,     /* 429 + Retry-After */
     LLM_CODE_PROVIDER_QUOTA,            /* 429 insufficient_quota */

@@ -58,6 +58,7 @@ static const uint8_t  llm_hows[LLM_CLASS_N] = {
     [LLM_CLASS_CUT] = LLM_HOW_STOP,
     [LLM_CLASS_EXHAUSTED] = LLM_HOW_HOLD,
     [LLM_CLASS_BUSY] = LLM_HOW_NEXT,
+    [LLM_CLASS_SHED] = LLM_HOW_NEXT,
     [LLM_CLASS_CLIENT_GONE] = LLM_HOW_STOP
 };
 

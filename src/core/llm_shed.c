@@ -33,9 +33,9 @@ llm_shed_is_all(const llm_shed_t *s, uint32_t inflight)
  */
 static void
 llm_shed_cut(const llm_shed_conf_t *c, llm_shed_t *s, uint32_t inflight,
-    uint32_t share, llm_msec_t now)
+    const llm_shed_cause_t *cause, llm_msec_t now)
 {
-    uint64_t  limit;
+    uint64_t  limit, share;
 
     if ((s->limit && c->dry_run) || llm_shed_is_all(s, inflight)) {
         return;
@@ -47,10 +47,13 @@ llm_shed_cut(const llm_shed_conf_t *c, llm_shed_t *s, uint32_t inflight,
         limit = s->limit;
     }
 
-    limit -= limit * (LLM_SHED_CUT + (uint64_t) LLM_SHED_CUT_MORE * share
-                                     / LLM_SHED_ONE) / LLM_SHED_ONE;
+    share = LLM_SHED_CUT
+            + (uint64_t) LLM_SHED_CUT_MORE * cause->late / cause->n;
+    limit -= limit * share / LLM_SHED_ONE;
 
-    s->limit = limit > LLM_SHED_UNIT ? limit : LLM_SHED_UNIT;
+    __atomic_store_n(&s->limit, limit > LLM_SHED_UNIT ? limit : LLM_SHED_UNIT,
+                     __ATOMIC_RELAXED);
+    s->cause = *cause;
     s->since = now;
     s->ebb = inflight;
     s->needed = now;
@@ -101,7 +104,7 @@ static void
 llm_shed_try(const llm_shed_conf_t *c, llm_shed_t *s, uint32_t inflight,
     llm_msec_t elapsed, llm_msec_t now)
 {
-    uint32_t          share;
+    llm_shed_cause_t  cause;
     llm_shed_state_t  state;
 
     if (llm_shed_ebbs(s, inflight)) {
@@ -109,10 +112,10 @@ llm_shed_try(const llm_shed_conf_t *c, llm_shed_t *s, uint32_t inflight,
         return;
     }
 
-    state = llm_shed_look(c, s, now, &share);
+    state = llm_shed_look(c, s, now, &cause);
 
     if (state == LLM_SHED_PRESSURE) {
-        llm_shed_cut(c, s, inflight, share, now);
+        llm_shed_cut(c, s, inflight, &cause, now);
         return;
     }
 
@@ -165,7 +168,7 @@ llm_shed_step(const llm_shed_conf_t *c, llm_shed_t *s, uint32_t inflight,
     if (now < s->stepped || s->stepped == 0) {
         /* the first one, or the clock was set back */
         s->stepped = now;
-        s->since = now;
+        s->since = 0;
         s->needed = now;
     }
 

@@ -82,6 +82,13 @@ typedef struct {
     llm_msec_t  full;                   /* at that time all of it is */
 } llm_shed_left_t;
 
+/* Requests that were late when the limit was cut. */
+typedef struct {
+    llm_shed_kind_t  kind;
+    uint32_t         late;              /* of n */
+    uint32_t         n;
+} llm_shed_cause_t;
+
 /* Shared memory of a provider; all zero is a fresh one.  Times and numbers of
  * requests are written without a lock, all else with the owner's. */
 typedef struct {
@@ -95,6 +102,7 @@ typedef struct {
     llm_msec_t  began;                  /* to shed; 0: it does not */
     llm_msec_t  last;                   /* there was a reason to shed */
     uint64_t    limit;                  /* in flight, thousandths; 0: none */
+    llm_shed_cause_t  cause;            /* of the last cut */
     uint32_t    ebb;                    /* least in flight since it was cut */
     uint32_t    no_low;                 /* requests of low priority */
     uint32_t    left_bp;                /* the level by what is left */
@@ -118,18 +126,6 @@ int llm_shed_step(const llm_shed_conf_t *c, llm_shed_t *s, uint32_t inflight,
 /* The level with so many in flight; without a lock. */
 uint32_t llm_shed_level(const llm_shed_conf_t *c, const llm_shed_t *s,
     uint32_t inflight);
-
-/* Why the level is what it is, for that line. */
-typedef struct {
-    llm_shed_kind_t  kind;              /* with the larger share of late ones */
-    uint64_t         late;              /* of n */
-    uint64_t         n;
-    uint32_t         left_bp;           /* of the scarcest quota; ONE: all or
-                                           unknown */
-} llm_shed_cause_t;
-
-void llm_shed_cause(const llm_shed_conf_t *c, const llm_shed_t *s,
-    llm_msec_t now, llm_shed_cause_t *cause);
 
 /* Whether a request is shed at that level; `chance` in 0 … ONE - 1 is the same
  * for all questions about one request. */

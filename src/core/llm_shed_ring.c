@@ -250,14 +250,14 @@ llm_shed_judge(const llm_shed_sum_t *sum)
 
 llm_shed_state_t
 llm_shed_look(const llm_shed_conf_t *c, const llm_shed_t *s, llm_msec_t now,
-    uint32_t *share)
+    llm_shed_cause_t *cause)
 {
     unsigned          kind;
     llm_shed_sum_t    sum;
     llm_shed_state_t  state, worst;
 
     worst = LLM_SHED_UNKNOWN;
-    *share = 0;
+    memset(cause, 0, sizeof(*cause));
 
     for (kind = 0; kind < 2; kind++) {
 
@@ -267,12 +267,12 @@ llm_shed_look(const llm_shed_conf_t *c, const llm_shed_t *s, llm_msec_t now,
 
         llm_shed_sum(c, s, kind, now, &sum);
         state = llm_shed_judge(&sum);
-        worst = state > worst ? state : worst;
 
-        if (state == LLM_SHED_PRESSURE
-            && sum.late * LLM_SHED_ONE / sum.n > *share)
-        {
-            *share = (uint32_t) (sum.late * LLM_SHED_ONE / sum.n);
+        if (state > worst) {
+            worst = state;
+            cause->kind = (llm_shed_kind_t) kind;
+            cause->late = (uint32_t) sum.late;
+            cause->n = (uint32_t) sum.n;
         }
     }
 
@@ -292,32 +292,4 @@ llm_shed_has_low(const llm_shed_t *s)
     }
 
     return 0;
-}
-
-
-void
-llm_shed_cause(const llm_shed_conf_t *c, const llm_shed_t *s, llm_msec_t now,
-    llm_shed_cause_t *cause)
-{
-    unsigned        kind;
-    llm_shed_sum_t  sum;
-
-    memset(cause, 0, sizeof(*cause));
-
-    cause->left_bp = llm_shed_scarcest(s, now);
-
-    for (kind = 0; kind < 2; kind++) {
-
-        if (c->target[kind] == 0) {
-            continue;
-        }
-
-        llm_shed_sum(c, s, kind, now, &sum);
-
-        if (sum.late * (cause->n ? cause->n : 1) >= cause->late * sum.n) {
-            cause->kind = (llm_shed_kind_t) kind;
-            cause->late = sum.late;
-            cause->n = sum.n;
-        }
-    }
 }

@@ -23,9 +23,9 @@ llm_msec_t llm_shed_longest(const llm_shed_conf_t *c);
 /* Makes the slot of the moment, with the lock held. */
 void llm_shed_claim(const llm_shed_conf_t *c, llm_shed_t *s, llm_msec_t now);
 
-/* The worse of both kinds; *share is how much of it is late. */
+/* The worse of both kinds, and what that kind's requests did. */
 llm_shed_state_t llm_shed_look(const llm_shed_conf_t *c, const llm_shed_t *s,
-    llm_msec_t now, uint32_t *share);
+    llm_msec_t now, llm_shed_cause_t *cause);
 
 /* Whether low requests were seen in the ring's time. */
 int llm_shed_has_low(const llm_shed_t *s);

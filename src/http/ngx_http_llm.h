@@ -271,6 +271,8 @@ struct ngx_http_llm_loc_conf_s {
     llm_retry_conf_t             retry;         /* llm_retry */
     ngx_uint_t                   retry_set;
     ngx_uint_t                   headers;       /* llm_response_headers */
+    llm_priority_t               priority;      /* llm_priority */
+    ngx_http_complex_value_t    *priority_value;    /* … of a variable */
     size_t                       buffer_size;   /* llm_buffer_size, 16k */
     size_t                       max_answer;    /* llm_max_answer_size, 32m */
     size_t                       max_event;     /* llm_max_event_size, 1m */

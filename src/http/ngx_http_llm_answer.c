@@ -333,6 +333,10 @@ ngx_http_llm_commit(ngx_http_llm_ctx_t *ctx)
     ctx->first_at = ngx_current_msec;
     ctx->served = send->target;
 
+    if (ctx->shed.kind == LLM_SHED_FIRST) {
+        ngx_http_llm_shed_prove(&ctx->lmcf->store, &ctx->shed, LLM_CLASS_OK);
+    }
+
     /* nginx arms it before every read from here on */
     ctx->conf.read_timeout = send->target->provider->timeout.idle;
 

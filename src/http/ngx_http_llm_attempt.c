@@ -2,7 +2,8 @@
  * The loop of a request: pick a target and a key, send, and decide what follows
  * from the outcome until an answer is committed or nothing is left to try.
  *
- *     pick -> (queue) -> admit -> send -> over -> retry | rotate | next | end
+ *     pick -> shed? -> (queue) -> admit -> send -> over
+ *                                       -> retry | rotate | next | end
  *
  * Decisions come from llm_retry_plan(); this file only carries them out.
  */
@@ -113,6 +114,10 @@ ngx_http_llm_pick(ngx_http_llm_ctx_t *ctx)
     ctx->send->started = ngx_current_msec;
 
     rc = ngx_http_llm_named(ctx);
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_llm_shed(ctx);
+    }
 
     if (rc == NGX_OK) {
         rc = ngx_http_llm_translate(ctx);
@@ -377,7 +382,11 @@ ngx_http_llm_decide(ngx_http_llm_ctx_t *ctx, llm_class_t class,
     ngx_uint_t  next;
     llm_msec_t  delay;
 
-    if (class == LLM_CLASS_BUSY && ctx->class == LLM_CLASS_OK) {
+    ngx_http_llm_shed_leave(&ctx->lmcf->store, &ctx->shed, class);
+
+    if ((class == LLM_CLASS_BUSY || class == LLM_CLASS_SHED)
+        && ctx->class == LLM_CLASS_OK)
+    {
         ctx->class = class;
     }
 

@@ -216,6 +216,10 @@ ngx_http_llm_key_pool_t *ngx_http_llm_find_pool(ngx_http_llm_main_conf_t *lmcf,
 ngx_int_t ngx_http_llm_field(ngx_conf_t *cf, llm_field_t *field,
     ngx_str_t *name, ngx_str_t *text, ngx_uint_t json);
 
+/* shed.c: the directive llm_priority. */
+char *ngx_http_llm_set_priority(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
 /* What holds without llm_retry. */
 void ngx_http_llm_retry_defaults(llm_retry_conf_t *retry);
 

@@ -14,6 +14,7 @@
  * answer.c, events.c    the answer up to the commit, and its events
  * stream.c              what goes through after the commit, and its end
  * respond.c             everything the module answers by itself
+ * shed.c                its priority, and whether it is let in at all
  * settle.c, meter.c     what a send and a request leave behind
  * feedback.c, sample.c  what people think of an answer; answers for review
  * policy*.c, budget.c   limits and budgets: admitted, settled, told
@@ -26,6 +27,7 @@
 
 #include "ngx_http_llm.h"
 #include "llm_front.h"
+#include "ngx_http_llm_shed.h"
 
 
 #define NGX_HTTP_LLM_ERROR_BODY   16384     /* kept of a refusal */
@@ -189,6 +191,9 @@ struct ngx_http_llm_ctx_s {
     ngx_msec_t                   resting;       /* in backoff since */
     ngx_msec_t                   queued;        /* since when; 0: not queued */
     ngx_http_llm_waiter_t        waiter;
+    ngx_http_llm_shed_hold_t     shed;          /* at the current target */
+    llm_priority_t               priority;      /* UNSET: not asked for yet */
+    uint32_t                     luck;          /* at being shed */
     ngx_connection_t             park;
     ngx_event_t                  park_read;
     ngx_event_t                  park_write;
@@ -396,6 +401,17 @@ void ngx_http_llm_give_up(ngx_http_llm_ctx_t *ctx);
 ngx_int_t ngx_http_llm_wait_init(ngx_http_llm_ctx_t *ctx);
 void ngx_http_llm_wait(ngx_http_llm_ctx_t *ctx, ngx_msec_t delay);
 ngx_msec_t ngx_http_llm_left(ngx_http_llm_ctx_t *ctx);
+
+/* shed.c.  priority: of any request in a location of ours.  shed: whether it is
+ * let in at the current target (NGX_OK), or something else was started instead
+ * (NGX_DONE).  heard: the head of an answer was read; it is of interest only
+ * where the provider hears. */
+llm_priority_t ngx_http_llm_priority(ngx_http_request_t *r);
+ngx_int_t ngx_http_llm_shed(ngx_http_llm_ctx_t *ctx);
+void ngx_http_llm_shed_heard(ngx_http_llm_ctx_t *ctx);
+
+#define ngx_http_llm_shed_hears(provider)                                     \
+    ((provider)->gate.shed.remaining_bp && !(provider)->client_key)
 
 /* settle.c: a failed send is reported and kept for the client's answer; the
  * one settlement of a request may be asked for twice. */

@@ -1,7 +1,7 @@
 
 /*
  * The members of llm_provider that stand between us and it: timeouts, breaker,
- * inflight limit, idle connections.
+ * inflight limit, shedding, idle connections.
  */
 
 
@@ -81,6 +81,29 @@ static ngx_http_llm_arg_t  ngx_http_llm_inflight_args[] = {
 };
 
 
+static ngx_http_llm_arg_t  ngx_http_llm_shed_args[] = {
+
+    { ngx_string("ttft"), NGX_HTTP_LLM_ARG_MSEC64,
+      offsetof(llm_shed_conf_t, target)
+      + LLM_SHED_FIRST * sizeof(llm_msec_t), 1, NGX_HTTP_LLM_DAY },
+
+    { ngx_string("latency"), NGX_HTTP_LLM_ARG_MSEC64,
+      offsetof(llm_shed_conf_t, target)
+      + LLM_SHED_WHOLE * sizeof(llm_msec_t), 1, NGX_HTTP_LLM_DAY },
+
+    { ngx_string("remaining"), NGX_HTTP_LLM_ARG_BP32,
+      offsetof(llm_shed_conf_t, remaining_bp), 1, LLM_SHED_ONE },
+
+    { ngx_string("window"), NGX_HTTP_LLM_ARG_MSEC64,
+      offsetof(llm_shed_conf_t, window), 100, NGX_HTTP_LLM_DAY },
+
+    { ngx_string("max"), NGX_HTTP_LLM_ARG_BP32,
+      offsetof(llm_shed_conf_t, max_bp), 1, LLM_SHED_ONE },
+
+    { ngx_null_string, 0, 0, 0, 0 }
+};
+
+
 static ngx_http_llm_arg_t  ngx_http_llm_keepalive_value = {
     ngx_string("keepalive"), NGX_HTTP_LLM_ARG_UINT,
     offsetof(ngx_http_llm_origin_t, keepalive), 0, 65535
@@ -119,6 +142,9 @@ ngx_http_llm_gate_defaults(ngx_http_llm_provider_t *p)
     p->gate.breaker.open = 10000;
     p->gate.breaker.max = 30000;
     p->gate.breaker.ramp = 30000;
+
+    p->gate.shed.window = 10000;
+    p->gate.shed.max_bp = 9000;
 
     ngx_queue_init(&p->gate.waiting);
 }
@@ -203,6 +229,76 @@ ngx_http_llm_gate_inflight(ngx_conf_t *cf, void *block)
     }
 
     return NGX_CONF_OK;
+}
+
+
+/* shed [ttft=T] [latency=T] [remaining=P%] [window=T] [max=P%] [dry_run];
+ * shed off */
+
+char *
+ngx_http_llm_gate_shed(ngx_conf_t *cf, void *block)
+{
+    ngx_http_llm_provider_block_t *pb = block;
+
+    ngx_str_t        *value, dry_run;
+    ngx_uint_t        i;
+    llm_shed_conf_t  *shed;
+
+    value = cf->args->elts;
+    shed = &pb->provider->gate.shed;
+
+    if (cf->args->nelts == 2 && ngx_strcmp(value[1].data, "off") == 0) {
+        return NGX_CONF_OK;
+    }
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        if (ngx_strcmp(value[i].data, "dry_run") == 0) {
+            /* the only one that has no value */
+            dry_run = value[i];
+            value[i] = value[cf->args->nelts - 1];
+            value[--cf->args->nelts] = dry_run;
+            shed->dry_run = 1;
+            break;
+        }
+    }
+
+    if (ngx_http_llm_args(cf, 1, ngx_http_llm_shed_args, shed) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    if (shed->target[LLM_SHED_FIRST] == 0 && shed->target[LLM_SHED_WHOLE] == 0
+        && shed->remaining_bp == 0)
+    {
+        return "needs at least one of \"ttft=\", \"latency=\" and "
+               "\"remaining=\", or \"off\"";
+    }
+
+    shed->on = 1;
+
+    return NGX_CONF_OK;
+}
+
+
+void
+ngx_http_llm_gate_check(ngx_conf_t *cf, ngx_http_llm_provider_t *p)
+{
+    if (!p->gate.shed.on || p->gate.shed.remaining_bp == 0) {
+        return;
+    }
+
+    if (p->client_key) {
+        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                      "\"remaining\" of \"shed\" has no effect in "
+                      "llm_provider \"%V\": every client has a key of its own",
+                      &p->name);
+
+    } else if (p->pool && p->pool->store.conf.group_n > LLM_SHED_LEFT) {
+        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                      "\"remaining\" of \"shed\" in llm_provider \"%V\" "
+                      "looks at %d of the %uD quotas of its keys",
+                      &p->name, LLM_SHED_LEFT, p->pool->store.conf.group_n);
+    }
 }
 
 

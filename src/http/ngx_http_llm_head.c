@@ -56,6 +56,8 @@ ngx_http_llm_parse_head(ngx_http_llm_ctx_t *ctx)
         ngx_memzero(&send->frame, sizeof(ngx_http_llm_frame_t));
     }
 
+    ngx_http_llm_shed_heard(ctx);
+
     return NGX_OK;
 }
 
@@ -260,7 +262,9 @@ ngx_http_llm_header(ngx_http_llm_ctx_t *ctx, llm_str_t name, ngx_str_t *value)
         return NGX_OK;
     }
 
-    if (send->frame.status.code >= NGX_HTTP_SPECIAL_RESPONSE) {
+    if (send->frame.status.code >= NGX_HTTP_SPECIAL_RESPONSE
+        || ngx_http_llm_shed_hears(send->target->provider))
+    {
         llm_hint_header(&send->hint, name, ngx_http_llm_view(value),
                         ngx_http_llm_store_now(&ctx->lmcf->store));
     }

@@ -63,6 +63,11 @@ ngx_http_llm_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
                               32 * 1024 * 1024);
     ngx_conf_merge_size_value(conf->max_event, prev->max_event, 1024 * 1024);
 
+    if (conf->priority == LLM_PRIORITY_UNSET && conf->priority_value == NULL) {
+        conf->priority = prev->priority;
+        conf->priority_value = prev->priority_value;
+    }
+
     if (!conf->retry_set) {
         conf->retry = prev->retry;
         conf->retry_set = prev->retry_set;

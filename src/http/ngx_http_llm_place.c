@@ -83,10 +83,10 @@ ngx_http_llm_proof(ngx_http_llm_ctx_t *ctx, llm_class_t class)
 {
     ngx_msec_t  had;
 
-    if (class == LLM_CLASS_CLIENT_GONE
+    if (class == LLM_CLASS_CLIENT_GONE || class == LLM_CLASS_SHED
         || ctx->code == LLM_CODE_GATEWAY_ERROR)
     {
-        /* no memory, no connection to spare: nobody was asked */
+        /* no memory, no connection, no room to spare: nobody was asked */
         return NGX_HTTP_LLM_PROVES_NOTHING;
     }
 

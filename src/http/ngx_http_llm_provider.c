@@ -50,6 +50,7 @@ static ngx_http_llm_member_t  ngx_http_llm_provider_members[] = {
     { ngx_string("breaker"), 1, 7, 1, ngx_http_llm_gate_breaker },
     { ngx_string("inflight"), 1, 3, 1, ngx_http_llm_gate_inflight },
     { ngx_string("keepalive"), 1, 2, 1, ngx_http_llm_gate_keepalive },
+    { ngx_string("shed"), 1, 6, 1, ngx_http_llm_gate_shed },
     { ngx_string("header"), 2, 2, 0, ngx_http_llm_provider_header },
     { ngx_string("enabled"), 1, 1, 1, ngx_http_llm_provider_enabled },
     { ngx_string("ssl_verify"), 1, 1, 1, ngx_http_llm_provider_ssl },
@@ -576,6 +577,7 @@ ngx_http_llm_provider_link(ngx_conf_t *cf, ngx_http_llm_main_conf_t *lmcf,
     }
 
     ngx_http_llm_provider_odd_keys(cf, p);
+    ngx_http_llm_gate_check(cf, p);
 
     if (!lmcf->has_resolver) {
         return ngx_http_llm_origin_resolve_static(cf, &p->origin);

@@ -36,6 +36,10 @@ char *ngx_http_llm_gate_timeout(ngx_conf_t *cf, void *block);
 char *ngx_http_llm_gate_breaker(ngx_conf_t *cf, void *block);
 char *ngx_http_llm_gate_inflight(ngx_conf_t *cf, void *block);
 char *ngx_http_llm_gate_keepalive(ngx_conf_t *cf, void *block);
+char *ngx_http_llm_gate_shed(ngx_conf_t *cf, void *block);
+
+/* Warns of what has no effect, when the keys are known. */
+void ngx_http_llm_gate_check(ngx_conf_t *cf, ngx_http_llm_provider_t *p);
 
 /* provider_header.c */
 

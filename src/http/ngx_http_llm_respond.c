@@ -472,7 +472,7 @@ static ngx_int_t
 ngx_http_llm_retry_headers(ngx_http_llm_ctx_t *ctx, llm_code_t code,
     ngx_uint_t status)
 {
-    ngx_str_t   no;
+    ngx_str_t   again;
     llm_msec_t  wait;
 
     if (status == NGX_HTTP_TOO_MANY_REQUESTS
@@ -492,14 +492,18 @@ ngx_http_llm_retry_headers(ngx_http_llm_ctx_t *ctx, llm_code_t code,
         }
     }
 
-    if (!ctx->no_retry
-        && (ctx->sends == 0 || code < LLM_CODE_PROVIDER_RATE_LIMITED))
+    if (code == LLM_CODE_POLICY_SHED) {
+        ngx_str_set(&again, "true");
+
+    } else if (ctx->no_retry
+               || (ctx->sends && code >= LLM_CODE_PROVIDER_RATE_LIMITED))
     {
+        ngx_str_set(&again, "false");
+
+    } else {
         return NGX_OK;
     }
 
-    ngx_str_set(&no, "false");
-
     return ngx_http_llm_add_header(ctx->request, &ngx_http_llm_h_should_retry,
-                                   &no);
+                                   &again);
 }

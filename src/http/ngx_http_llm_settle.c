@@ -210,6 +210,7 @@ ngx_http_llm_settle(ngx_http_llm_ctx_t *ctx, llm_class_t class)
     }
 
     ngx_http_llm_place_end(ctx, class);
+    ngx_http_llm_shed_leave(&ctx->lmcf->store, &ctx->shed, class);
     ngx_http_llm_policy_settle(ctx, class);
 
     if (send->ticket.gate) {

@@ -208,4 +208,6 @@ ngx_http_llm_inflight_forget_locked(ngx_http_llm_root_t *root, ngx_uint_t row)
             gn->waiting += gn->waitings[i];
         }
     }
+
+    ngx_http_llm_shed_forget_locked(root, row);
 }

@@ -117,7 +117,9 @@ ngx_http_llm_shm_traffic(ngx_http_llm_store_t *store,
     ngx_uint_t                    i;
     ngx_http_llm_store_split_t  **split;
 
-    if (ngx_http_llm_cells_link(store) != NGX_OK) {
+    if (ngx_http_llm_cells_link(store) != NGX_OK
+        || ngx_http_llm_sheds_link(store) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 

@@ -110,6 +110,7 @@ typedef enum {
     NGX_HTTP_LLM_CELL_SWITCH,
     NGX_HTTP_LLM_CELL_METER,
     NGX_HTTP_LLM_CELL_FORECAST,
+    NGX_HTTP_LLM_CELL_SHED,
     NGX_HTTP_LLM_CELLS
 } ngx_http_llm_cell_e;
 
@@ -159,6 +160,16 @@ typedef struct {
     ngx_http_llm_node_t         node;
     llm_forecast_t              data;
 } ngx_http_llm_forecast_node_t;
+
+
+/* Of a provider's name, and of the length of a slot. */
+struct ngx_http_llm_shed_node_s {
+    ngx_http_llm_node_t         node;
+    llm_shed_t                  shed;
+    uint64_t                    total[LLM_PRIORITIES];
+    uint64_t                    would[LLM_PRIORITIES];  /* in a dry run */
+    uint32_t                    inflights[NGX_HTTP_LLM_ROWS + 1];
+};
 
 
 /* What the controller remembers of a split from one tick to the next; it may
@@ -613,6 +624,14 @@ void ngx_http_llm_inflight_wake(ngx_http_llm_store_gate_t *gate);
 
 /* Sees the slots that other workers freed; runs while there are waiters. */
 void ngx_http_llm_inflight_poll(ngx_event_t *ev);
+
+
+/* ngx_http_llm_shed.c: a node for every gate that has `shed`; every second, for
+ * those that nobody asks for; a worker's part, when it is gone. */
+ngx_int_t ngx_http_llm_sheds_link(ngx_http_llm_store_t *store);
+void ngx_http_llm_sheds_tick(ngx_http_llm_store_t *store);
+void ngx_http_llm_shed_forget_locked(ngx_http_llm_root_t *root,
+    ngx_uint_t row);
 
 
 /* ngx_http_llm_state_file.c */

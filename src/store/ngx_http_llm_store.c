@@ -272,6 +272,7 @@ ngx_http_llm_store_tick(ngx_event_t *ev)
 
     ngx_http_llm_store_reap(store);
     ngx_http_llm_store_tie_clock(store);
+    ngx_http_llm_sheds_tick(store);
 
     if (store->nomem
         && ngx_current_msec - store->nomem_logged >= NGX_HTTP_LLM_STORE_NOMEM)

@@ -16,6 +16,7 @@
 #include "llm_breaker.h"
 #include "llm_keypool.h"
 #include "llm_retry.h"
+#include "llm_shed.h"
 
 
 #define NGX_HTTP_LLM_FINGERPRINT  16        /* first bytes of the SHA-256 */
@@ -24,6 +25,7 @@ typedef struct ngx_http_llm_store_s       ngx_http_llm_store_t;
 typedef struct ngx_http_llm_pool_node_s   ngx_http_llm_pool_node_t;
 typedef struct ngx_http_llm_lane_node_s   ngx_http_llm_lane_node_t;
 typedef struct ngx_http_llm_gate_node_s   ngx_http_llm_gate_node_t;
+typedef struct ngx_http_llm_shed_node_s   ngx_http_llm_shed_node_t;
 
 
 /* A key pool as the store sees it; made at configuration time. */
@@ -39,7 +41,8 @@ typedef struct {
 } ngx_http_llm_store_pool_t;
 
 
-/* The gate in front of a provider: breaker, inflight limit, retry budget. */
+/* The gate in front of a provider: breaker, inflight limit, retry budget, and
+ * whom it sheds. */
 typedef struct {
     ngx_str_t                  name;
     llm_breaker_conf_t         breaker;         /* failures == 0: off */
@@ -48,6 +51,8 @@ typedef struct {
     ngx_msec_t                 wait;
     ngx_http_llm_gate_node_t  *node;            /* set by zone init */
     ngx_queue_t                waiting;         /* this worker's waiters */
+    llm_shed_conf_t            shed;
+    ngx_http_llm_shed_node_t  *shed_node;     /* set by zone init; NULL: off */
 } ngx_http_llm_store_gate_t;
 
 

@@ -57,6 +57,7 @@ static const row_t  rows[] = {
     { LLM_CLASS_CUT, "cut", 0, "p", "provider_cut", 502 },
     { LLM_CLASS_EXHAUSTED, "exhausted", X, "", "gateway_no_target", 503 },
     { LLM_CLASS_BUSY, "busy", X, "", "gateway_busy", 503 },
+    { LLM_CLASS_SHED, "shed", LLM_ON_OVERLOADED, "", "policy_shed", 503 },
     { LLM_CLASS_CLIENT_GONE, "client_gone", 0, "", "", 200 }
 };
 

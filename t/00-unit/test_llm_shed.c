@@ -165,15 +165,15 @@ test_evidence(void)
     (void) llm_shed_step(&by_first, &s, 50, NOW + 12000);
     is_int(s.limit, 0, "nine late requests are too few to tell");
 
-    /* one of ten is not more than a tenth */
+    /* one of twelve */
 
     memset(&s, 0, sizeof(s));
 
     for (i = 0; i < 10; i++) {
-        second(&by_first, &s, NOW + (llm_msec_t) i * 1000, 9, LLM_SHED_GOOD,
+        second(&by_first, &s, NOW + (llm_msec_t) i * 1000, 11, LLM_SHED_GOOD,
                50);
-        second(&by_first, &s, NOW + (llm_msec_t) i * 1000, 1, LLM_SHED_LATE,
-               50);
+        second(&by_first, &s, NOW + (llm_msec_t) i * 1000 + 950, 1,
+               LLM_SHED_LATE, 50);
     }
 
     (void) llm_shed_step(&by_first, &s, 50, NOW + 12500);

@@ -159,6 +159,18 @@ refused('a breaker without failures', qr/"failures=x"/,
     'llm_provider p { dialect openai; base_url http://127.0.0.1:1/v1; breaker failures=x; }');
 refused('inflight zero', qr/"0"/,
     'llm_provider p { dialect openai; base_url http://127.0.0.1:1/v1; inflight 0; }');
+sub shed { 'llm_provider p { dialect openai; base_url http://127.0.0.1:1/v1; shed ' . $_[0] . '; }' }
+refused('shed without a reason', [ qr/"shed" directive needs/, qr/"ttft="/ ], shed('window=10s'));
+refused('shed by something unknown', [ qr/"cpu=90%"/, qr/ttft=, latency=, remaining=/ ], shed('cpu=90%'));
+refused('shed with a target that is no time', qr/"ttft=fast", expected a time/, shed('ttft=fast'));
+refused('shed with a share that is none', qr/"remaining=10", expected a percentage/, shed('remaining=10'));
+refused('shed with more than all', qr/"max=101%"/, shed('ttft=1s max=101%'));
+refused('shed twice', qr/"shed" directive is duplicate/, shed('ttft=1s; shed off'));
+refused('a priority that is none', [ qr/"urgent"/, qr/low, normal, high/ ], "$P llm_priority urgent;");
+refused('two priorities', qr/"llm_priority" directive is duplicate/, "$P llm_priority low; llm_priority high;");
+accepted('shed in every form', qr/^(?!.*warn)/, shed('dry_run ttft=2s latency=10s remaining=12.5% window=1m max=50%'));
+accepted('quotas of keys that clients bring', qr/"remaining" of "shed" has no effect/,
+    'llm_provider p { dialect openai; base_url http://127.0.0.1:1/v1; key client; shed remaining=10%; }');
 refused('a header that is ours', qr/"Host"/i,
     'llm_provider p { dialect openai; base_url http://127.0.0.1:1/v1; header Host evil; }');
 refused('an unknown mock fault', [ qr/"sulk"/, qr/stall_header/ ],
