@@ -3,6 +3,7 @@
  */
 
 #include "llm_hash.h"
+#include "llm_json.h"
 #include "llm_price.h"
 #include "llm_rule.h"
 
@@ -88,22 +89,6 @@ llm_rule_budget(llm_str_t s, llm_limit_t *l)
 }
 
 
-static void
-llm_rule_put_uint(llm_buf_t *out, uint64_t n)
-{
-    unsigned char  text[20], *p;
-
-    p = text + sizeof(text);
-
-    do {
-        *--p = (unsigned char) ('0' + n % 10);
-        n /= 10;
-    } while (n);
-
-    llm_buf_put(out, p, (size_t) (text + sizeof(text) - p));
-}
-
-
 void
 llm_rule_put(llm_buf_t *out, const llm_limit_t *l)
 {
@@ -113,7 +98,7 @@ llm_rule_put(llm_buf_t *out, const llm_limit_t *l)
 
     case LLM_DIM_PARALLEL:
         llm_buf_str(out, LLM_STR("parallel="));
-        llm_rule_put_uint(out, l->max);
+        llm_json_put_uint(out, l->max);
         return;
 
     case LLM_DIM_MONEY:
@@ -122,12 +107,12 @@ llm_rule_put(llm_buf_t *out, const llm_limit_t *l)
         break;
 
     case LLM_DIM_AUDIO_MS:
-        llm_rule_put_uint(out, l->max / 1000);
+        llm_json_put_uint(out, l->max / 1000);
         llm_buf_str(out, LLM_STR("s"));
         break;
 
     default:
-        llm_rule_put_uint(out, l->max);
+        llm_json_put_uint(out, l->max);
         llm_buf_put(out, l->dim == LLM_DIM_REQUESTS ? "r"
                          : l->dim == LLM_DIM_INPUT_TOKENS ? "i"
                          : l->dim == LLM_DIM_OUTPUT_TOKENS ? "o" : "t", 1);
