@@ -204,6 +204,10 @@ static const llm_code_info_t  llm_codes[LLM_CODE_N] = {
         { llm_s("policy_unauthorized"), 401, LLM_INVALID,
           llm_s("invalid_api_key"), llm_s("authentication_error"),
           llm_s("Valid credentials are required.") },
+    [LLM_CODE_POLICY_MODEL_NOT_ALLOWED] =
+        { llm_s("policy_model_not_allowed"), 403, llm_s("permission_error"),
+          LLM_OWN, llm_s("permission_error"),
+          llm_s("This client may not use that model.") },
     [LLM_CODE_POLICY_RATE_LIMITED] =
         { llm_s("policy_rate_limited"), 429, llm_s("rate_limit_error"),
           llm_s("rate_limit_exceeded"), llm_s("rate_limit_error"),

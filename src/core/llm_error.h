@@ -108,6 +108,7 @@ typedef enum {
 
     LLM_CODE_POLICY_FORBIDDEN,          /* 403: allow/deny, auth */
     LLM_CODE_POLICY_UNAUTHORIZED,       /* 401 */
+    LLM_CODE_POLICY_MODEL_NOT_ALLOWED,  /* 403: not for this client */
     LLM_CODE_POLICY_RATE_LIMITED,       /* 429: llm_limit, limit_req */
     LLM_CODE_POLICY_BUDGET_EXCEEDED,    /* 429 insufficient_quota */
     LLM_CODE_POLICY_REQUEST_TOO_LARGE,  /* 413: more than a whole limit */

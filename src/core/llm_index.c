@@ -21,7 +21,7 @@ llm_index_size(size_t n)
 
 
 void
-llm_index_init(llm_index_t *index, llm_slot_t *slot, size_t size)
+llm_index_init(llm_index_t *index, llm_index_slot_t *slot, size_t size)
 {
     index->slot = slot;
     index->size = size;

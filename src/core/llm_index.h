@@ -16,10 +16,10 @@
 typedef struct {
     uint64_t  hash;
     void     *item;                     /* NULL: free */
-} llm_slot_t;
+} llm_index_slot_t;
 
 typedef struct {
-    llm_slot_t  *slot;
+    llm_index_slot_t  *slot;
     size_t       size;                  /* a power of two; 0: nothing fits */
     size_t       n;
 } llm_index_t;
@@ -28,7 +28,7 @@ typedef struct {
 size_t llm_index_size(size_t n);
 
 /* `slot`: zeroed, llm_index_size() of them. */
-void llm_index_init(llm_index_t *index, llm_slot_t *slot, size_t size);
+void llm_index_init(llm_index_t *index, llm_index_slot_t *slot, size_t size);
 
 /* LLM_OK, or LLM_FULL: it is half full, make a larger one and move. */
 llm_rc_t llm_index_add(llm_index_t *index, uint64_t hash, void *item);
@@ -43,7 +43,7 @@ llm_rc_t llm_index_remove(llm_index_t *index, uint64_t hash,
 static inline void *
 llm_index_next(const llm_index_t *index, uint64_t hash, size_t *at)
 {
-    const llm_slot_t  *s;
+    const llm_index_slot_t  *s;
 
     while (*at < index->size) {
         s = &index->slot[(hash + (*at)++) & (index->size - 1)];

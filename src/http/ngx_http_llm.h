@@ -14,6 +14,7 @@
 #include "llm_prompt.h"
 #include "llm_retry.h"
 
+#include "ngx_http_llm_client.h"
 #include "ngx_http_llm_compat.h"
 #include "ngx_http_llm_forecast.h"
 #include "ngx_http_llm_mock.h"
@@ -240,6 +241,7 @@ typedef struct {
     ngx_array_t                  names;         /* ngx_http_llm_name_t * */
     ngx_array_t                  policies;      /* ngx_http_llm_policy_t * */
     ngx_hash_t                   hash;         /* name -> ngx_http_llm_name_t */
+    ngx_http_llm_clients_t      *clients;
     ngx_http_llm_store_t         store;
     ngx_str_t                    zone_name;
     size_t                       zone_size;
@@ -256,6 +258,11 @@ typedef struct {
 #define NGX_HTTP_LLM_HEADERS_ALL    3
 
 
+#define NGX_HTTP_LLM_AUTH_OFF       0
+#define NGX_HTTP_LLM_AUTH_KEY       1
+#define NGX_HTTP_LLM_AUTH_NAME      2
+
+
 typedef struct ngx_http_llm_loc_conf_s  ngx_http_llm_loc_conf_t;
 
 struct ngx_http_llm_loc_conf_s {
@@ -265,6 +272,7 @@ struct ngx_http_llm_loc_conf_s {
                                                    applications */
     ngx_http_complex_value_t    *pass;          /* llm_pass $variable */
     ngx_uint_t                   provider_pass; /* llm_pass names a provider */
+    ngx_http_llm_name_t         *pass_name;     /* what it names, if one */
     ngx_http_llm_prompt_t       *prompt;        /* llm_analyze */
     ngx_http_llm_transcribe_t   *transcribe;    /* llm_transcribe */
     ngx_uint_t                   endpoint;    /* llm_endpoint; llm_endpoint_t */
@@ -282,6 +290,8 @@ struct ngx_http_llm_loc_conf_s {
     ngx_uint_t                   limits_off;    /* llm_limit off */
     ngx_uint_t                   budgets_off;
     ngx_http_llm_policies_t     *policies;      /* both; NULL: none */
+    ngx_uint_t                   auth;          /* llm_auth */
+    ngx_http_complex_value_t    *auth_name;     /* llm_auth $variable */
     ngx_http_llm_admin_conf_t   *admin;         /* llm_admin */
     ngx_uint_t                   enabled;       /* llm_pass in this location */
     ngx_str_t                    location;      /* its name, for messages */

@@ -210,6 +210,22 @@ ngx_http_llm_app_connection(ngx_http_request_t *r, ngx_str_t *s)
 }
 
 
+/* What is no key of the gateway's is the application's affair. */
+
+void
+ngx_http_llm_app_authorization(ngx_http_request_t *r, ngx_str_t *s)
+{
+    ngx_str_t         key;
+    ngx_table_elt_t  *h;
+
+    h = r->headers_in.authorization;
+
+    if (h && !ngx_http_llm_auth_bearer(r, &key)) {
+        *s = h->value;
+    }
+}
+
+
 ngx_int_t
 ngx_http_llm_app_answer(ngx_http_llm_ctx_t *ctx)
 {

@@ -75,6 +75,17 @@ static ngx_keyval_t  ngx_http_llm_app_header_values[] = {
 };
 
 
+/* Where llm_auth looks for keys, none of them goes on. */
+
+static ngx_keyval_t  ngx_http_llm_app_auth_values[] = {
+    { ngx_string("Authorization"), ngx_string("$llm_app_authorization") },
+    { ngx_string("X-Api-Key"), ngx_string("") },
+    { ngx_string("Api-Key"), ngx_string("") },
+    { ngx_string("X-Goog-Api-Key"), ngx_string("") },
+    { ngx_null_string, ngx_null_string }
+};
+
+
 /* At the line of the variant: errors of nginx name it. */
 
 ngx_int_t
@@ -358,6 +369,14 @@ ngx_http_llm_app_headers(ngx_conf_t *cf, ngx_http_llm_build_t *build,
     }
 
     for (h = ngx_http_llm_app_header_values; h->key.len; h++) {
+        if (ngx_http_llm_app_header(headers, h) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    h = ngx_http_llm_app_auth_values;
+
+    for ( /* void */ ; conf->auth == NGX_HTTP_LLM_AUTH_KEY && h->key.len; h++) {
         if (ngx_http_llm_app_header(headers, h) != NGX_OK) {
             return NGX_ERROR;
         }

@@ -6,7 +6,8 @@
  * client_make.c   a record becomes what requests look at
  * client_live.c   records made at run time, as this worker knows them
  * pattern.c       names that a client may use
- * auth.c          llm_auth: whose key is this?
+ * auth_conf.c     llm_auth: the directive
+ * auth.c          whose key is this?
  * allowed.c       may it use this?
  */
 
@@ -19,6 +20,9 @@
 
 #include "llm_client.h"
 #include "llm_index.h"
+
+#include "ngx_http_llm_party.h"
+#include "ngx_http_llm_store.h"
 
 
 typedef struct ngx_http_llm_client_s    ngx_http_llm_client_t;
@@ -95,6 +99,87 @@ ngx_http_llm_client(ngx_http_request_t *r)
 
     return caller ? caller->client : NULL;
 }
+
+
+/*
+ * All clients of a configuration.  Part of the main configuration; what is
+ * `live` is this worker's own.
+ */
+struct ngx_http_llm_clients_s {
+    ngx_str_t                   file;           /* llm_clients; or empty */
+    ngx_http_llm_store_t       *store;
+    ngx_pool_t                 *pool;
+    ngx_log_t                  *log;
+    ngx_uint_t                  used;           /* llm_auth, somewhere */
+
+    /* of the file */
+    ngx_array_t                 list[LLM_PARTY_N];  /* … _client_t * */
+    llm_index_t                 keys;               /* … _client_key_t * */
+    llm_index_t                 ids[LLM_PARTY_N];   /* … _client_t * */
+
+    /* made once for each text: of the file, for records at run time too */
+    llm_index_t                 patterns;           /* … _pattern_t * */
+    llm_index_t                 sets;               /* … _patterns_t * */
+};
+
+
+/* clients.c: made empty with the main configuration. */
+ngx_http_llm_clients_t *ngx_http_llm_clients_create(ngx_conf_t *cf);
+char *ngx_http_llm_clients(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+/* Adds to a table, that grows in `pool`. */
+ngx_int_t ngx_http_llm_client_index(ngx_pool_t *pool, llm_index_t *index,
+    uint64_t hash, void *item);
+
+/* Who has that key, and its place among the keys; who has that id.  NULL:
+ * nobody.  Whoever keeps the result takes a reference. */
+ngx_http_llm_client_key_t *ngx_http_llm_client_by_key(
+    ngx_http_llm_clients_t *clients, const u_char sha256[32]);
+ngx_http_llm_client_t *ngx_http_llm_client_by_id(
+    ngx_http_llm_clients_t *clients, llm_party_t kind, const ngx_str_t *id);
+
+
+/* A reference is given back; NULL is nobody's. */
+void ngx_http_llm_client_release(ngx_http_llm_client_t *client);
+
+
+/*
+ * client_make.c: a record as requests want it, in `pool`.  `keep`: it is of the
+ * file, and what it is made of is kept for others.  NULL: not enough memory, or
+ * maker->why says what is wrong with maker->member.
+ */
+typedef struct {
+    ngx_http_llm_clients_t     *clients;
+    ngx_pool_t                 *pool;
+    ngx_uint_t                  keep;
+    llm_buf_t                   mem;            /* for texts with escapes */
+    const char                 *why;
+    ngx_str_t                   member;
+    u_char                      text[256];      /* … may be here */
+} ngx_http_llm_client_maker_t;
+
+ngx_http_llm_client_t *ngx_http_llm_client_make(
+    ngx_http_llm_client_maker_t *maker, llm_party_t kind, llm_str_t text);
+
+
+/* pattern.c: a list of patterns, all of them checked.  NULL: as above. */
+ngx_http_llm_patterns_t *ngx_http_llm_patterns_make(
+    ngx_http_llm_client_maker_t *maker, llm_str_t list);
+
+/* Whether some pattern fits; NULL: everything does. */
+ngx_uint_t ngx_http_llm_patterns_match(ngx_http_llm_patterns_t *patterns,
+    const ngx_str_t *name);
+
+
+/* auth_conf.c: puts the handlers into their phases, where they are needed. */
+char *ngx_http_llm_auth(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+ngx_int_t ngx_http_llm_auth_init(ngx_conf_t *cf);
+
+/* auth.c: by a key, in the access phase; by a variable, after it; the key of
+ * "Authorization: Bearer", 0: there is none. */
+ngx_int_t ngx_http_llm_auth_access(ngx_http_request_t *r);
+ngx_int_t ngx_http_llm_auth_named(ngx_http_request_t *r);
+ngx_uint_t ngx_http_llm_auth_bearer(ngx_http_request_t *r, ngx_str_t *key);
 
 
 #endif /* _NGX_HTTP_LLM_CLIENT_H_INCLUDED_ */

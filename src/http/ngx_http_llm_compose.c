@@ -496,7 +496,13 @@ ngx_http_llm_compose_auth(ngx_http_llm_ctx_t *ctx, llm_buf_t *b)
     ticket = &ctx->send->ticket;
 
     if (provider->client_key) {
-        ngx_http_llm_compose_client_key(ctx, b);
+
+        /* nor is it sent where it was a key of ours that let the client in */
+
+        if (ctx->caller == NULL || !ctx->caller->by_key) {
+            ngx_http_llm_compose_client_key(ctx, b);
+        }
+
         return;
     }
 

@@ -56,6 +56,12 @@ ngx_http_llm_create_main_conf(ngx_conf_t *cf)
         return NULL;
     }
 
+    lmcf->clients = ngx_http_llm_clients_create(cf);
+    if (lmcf->clients == NULL) {
+        return NULL;
+    }
+
+    lmcf->clients->store = &lmcf->store;
     lmcf->created = ngx_time();
     lmcf->store.log = &cf->cycle->new_log;
 
@@ -189,7 +195,8 @@ ngx_http_llm_link(ngx_conf_t *cf)
         || ngx_http_llm_link_providers(cf, lmcf) != NGX_OK
         || ngx_http_llm_redis_link(cf, lmcf) != NGX_OK
         || ngx_http_llm_link_store(cf, lmcf) != NGX_OK
-        || ngx_http_llm_hash_names(cf, lmcf) != NGX_OK)
+        || ngx_http_llm_hash_names(cf, lmcf) != NGX_OK
+        || ngx_http_llm_auth_init(cf) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -302,7 +309,9 @@ ngx_http_llm_link_store(ngx_conf_t *cf, ngx_http_llm_main_conf_t *lmcf)
 
     if (lmcf->zone_name.len == 0) {
 
-        if (lmcf->providers.nelts == 0 && lmcf->splits.nelts == 0) {
+        if (lmcf->providers.nelts == 0 && lmcf->splits.nelts == 0
+            && !lmcf->clients->used)
+        {
             return NGX_OK;
         }
 

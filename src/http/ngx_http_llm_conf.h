@@ -142,6 +142,11 @@ ngx_int_t ngx_http_llm_find_target(ngx_conf_t *cf,
     ngx_http_llm_target_t *target);
 
 
+/* auth_conf.c: whether llm_auth can stand in a location, when it is known what
+ * that passes to. */
+ngx_int_t ngx_http_llm_auth_check(ngx_conf_t *cf,
+    ngx_http_llm_main_conf_t *lmcf, ngx_http_llm_loc_conf_t *llcf);
+
 /* on=CONDITION,...: the words as LLM_ON_... bits.  NGX_OK or NGX_ERROR
  * (logged). */
 ngx_int_t ngx_http_llm_on(ngx_conf_t *cf, ngx_str_t *words, ngx_uint_t *on);

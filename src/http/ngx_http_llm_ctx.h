@@ -3,6 +3,7 @@
  * -> settlement.  No stage reaches back.
  *
  * request.c             reads the body and finds the route
+ * allowed.c             whether the client may use it
  * variant.c, place.c    the variant of a split: chosen, changed, counted
  * object.c              who made a file, batch or response answers for it
  * app.c                 an application behind a split, by the proxy module
@@ -145,6 +146,7 @@ struct ngx_http_llm_ctx_s {
     ngx_http_request_t          *request;
     ngx_http_llm_main_conf_t    *lmcf;
     ngx_http_llm_loc_conf_t     *llcf;
+    ngx_http_llm_caller_t       *caller;        /* NULL: nobody was asked */
     ngx_http_llm_state_e         state;
 
     /* the request */
@@ -379,6 +381,16 @@ void ngx_http_llm_app_url(ngx_http_llm_ctx_t *ctx, ngx_str_t *s);
 void ngx_http_llm_app_host(ngx_http_request_t *r, ngx_str_t *s);
 void ngx_http_llm_app_connection(ngx_http_request_t *r, ngx_str_t *s);
 void ngx_http_llm_app_upgrade(ngx_http_request_t *r, ngx_str_t *s);
+void ngx_http_llm_app_authorization(ngx_http_request_t *r, ngx_str_t *s);
+
+/* allowed.c: whether the client may use a name that it asked for; then as a
+ * code with a message; what the location passes to. */
+ngx_uint_t ngx_http_llm_allowed_name(ngx_http_llm_ctx_t *ctx,
+    ngx_http_llm_name_t *name);
+llm_code_t ngx_http_llm_allowed_asked(ngx_http_llm_ctx_t *ctx,
+    ngx_http_llm_name_t *name, llm_str_t *message);
+llm_code_t ngx_http_llm_allowed_here(ngx_http_llm_ctx_t *ctx,
+    llm_str_t *message);
 
 /* models.c: the answer of GET .../models. */
 ngx_int_t ngx_http_llm_send_models(ngx_http_llm_ctx_t *ctx);

@@ -34,6 +34,7 @@ ngx_http_llm_create_loc_conf(ngx_conf_t *cf)
         return NULL;
     }
 
+    llcf->auth = NGX_CONF_UNSET_UINT;
     llcf->headers = NGX_CONF_UNSET_UINT;
     llcf->buffer_size = NGX_CONF_UNSET_SIZE;
     llcf->max_answer = NGX_CONF_UNSET_SIZE;
@@ -56,6 +57,11 @@ ngx_http_llm_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     lmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_llm_gateway_module);
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
+    if (conf->auth == NGX_CONF_UNSET_UINT) {
+        conf->auth_name = prev->auth_name;
+    }
+
+    ngx_conf_merge_uint_value(conf->auth, prev->auth, NGX_HTTP_LLM_AUTH_OFF);
     ngx_conf_merge_uint_value(conf->headers, prev->headers,
                               NGX_HTTP_LLM_HEADERS_ROUTE);
     ngx_conf_merge_size_value(conf->buffer_size, prev->buffer_size, 8192);
@@ -168,6 +174,7 @@ ngx_http_llm_link_locations(ngx_conf_t *cf, ngx_http_llm_main_conf_t *lmcf)
     for (i = 0; i < lmcf->build->locations.nelts; i++) {
 
         if (ngx_http_llm_link_pass(cf, lmcf, llcf[i]) != NGX_OK
+            || ngx_http_llm_auth_check(cf, lmcf, llcf[i]) != NGX_OK
             || ngx_http_llm_link_analyze(cf, lmcf, llcf[i]) != NGX_OK
             || ngx_http_llm_policy_location(cf, llcf[i]) != NGX_OK)
         {
@@ -205,6 +212,8 @@ ngx_http_llm_link_pass(ngx_conf_t *cf, ngx_http_llm_main_conf_t *lmcf,
         ngx_http_llm_unknown(cf, &ref, "name", &lmcf->names, NULL, NULL);
         return NGX_ERROR;
     }
+
+    llcf->pass_name = name;
 
     if (name->kind == NGX_HTTP_LLM_SPLIT) {
         llcf->split = name->object;

@@ -51,7 +51,9 @@ ngx_http_llm_send_models(ngx_http_llm_ctx_t *ctx)
 
     for (i = 0; i < ctx->lmcf->names.nelts; i++) {
 
-        if (!ngx_http_llm_listed(names[i])) {
+        if (!ngx_http_llm_listed(names[i])
+            || !ngx_http_llm_allowed_name(ctx, names[i]))
+        {
             continue;
         }
 

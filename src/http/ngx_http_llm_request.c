@@ -14,6 +14,9 @@
 #define NGX_HTTP_LLM_RANDOM_POOL  4096
 
 
+static ngx_int_t ngx_http_llm_refuse_unread(ngx_http_llm_ctx_t *ctx,
+    llm_code_t code, llm_str_t message);
+static ngx_int_t ngx_http_llm_read_body(ngx_http_request_t *r);
 static ngx_int_t ngx_http_llm_request_id(ngx_http_llm_ctx_t *ctx);
 static llm_code_t ngx_http_llm_check_headers(ngx_http_llm_ctx_t *ctx);
 static llm_code_t ngx_http_llm_scan_headers(ngx_http_llm_ctx_t *ctx);
@@ -25,7 +28,10 @@ static llm_code_t ngx_http_llm_read_form(ngx_http_llm_ctx_t *ctx,
     llm_str_t *message);
 static llm_code_t ngx_http_llm_read_audio(ngx_http_llm_ctx_t *ctx,
     llm_str_t *message);
-static llm_code_t ngx_http_llm_find_route(ngx_http_llm_ctx_t *ctx);
+static llm_code_t ngx_http_llm_find_route(ngx_http_llm_ctx_t *ctx,
+    llm_str_t *message);
+static llm_code_t ngx_http_llm_find_asked(ngx_http_llm_ctx_t *ctx,
+    llm_str_t *message);
 static llm_code_t ngx_http_llm_cannot(ngx_http_llm_ctx_t *ctx, unsigned lacks,
     llm_str_t *message);
 static llm_code_t ngx_http_llm_find_variant(ngx_http_llm_ctx_t *ctx,
@@ -35,8 +41,8 @@ static llm_code_t ngx_http_llm_find_variant(ngx_http_llm_ctx_t *ctx,
 ngx_int_t
 ngx_http_llm_handler(ngx_http_request_t *r)
 {
-    ngx_int_t            rc;
     llm_code_t           code;
+    llm_str_t            message;
     ngx_http_llm_ctx_t  *ctx;
 
     if (r != r->main) {
@@ -50,6 +56,11 @@ ngx_http_llm_handler(ngx_http_request_t *r)
     }
 
     if (ctx->llcf->proxy) {
+        code = ngx_http_llm_allowed_here(ctx, &message);
+
+        if (code != LLM_CODE_NONE) {
+            return ngx_http_llm_refuse_unread(ctx, code, message);
+        }
 
         if (ngx_http_llm_choose(ctx, ctx->llcf->split) != NGX_OK) {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -67,14 +78,29 @@ ngx_http_llm_handler(ngx_http_request_t *r)
     }
 
     if (code != LLM_CODE_NONE) {
-        rc = ngx_http_discard_request_body(r);
-
-        if (rc != NGX_OK) {
-            return rc;
-        }
-
-        return ngx_http_llm_refuse(ctx, code, LLM_NOSTR);
+        return ngx_http_llm_refuse_unread(ctx, code, LLM_NOSTR);
     }
+
+    return ngx_http_llm_read_body(r);
+}
+
+
+static ngx_int_t
+ngx_http_llm_refuse_unread(ngx_http_llm_ctx_t *ctx, llm_code_t code,
+    llm_str_t message)
+{
+    ngx_int_t  rc;
+
+    rc = ngx_http_discard_request_body(ctx->request);
+
+    return rc == NGX_OK ? ngx_http_llm_refuse(ctx, code, message) : rc;
+}
+
+
+static ngx_int_t
+ngx_http_llm_read_body(ngx_http_request_t *r)
+{
+    ngx_int_t  rc;
 
     r->request_body_in_single_buf = 1;
     r->request_body_file_log_level = NGX_LOG_INFO;
@@ -102,6 +128,7 @@ ngx_http_llm_create_ctx(ngx_http_request_t *r)
     ctx->request = r;
     ctx->lmcf = ngx_http_get_module_main_conf(r, ngx_http_llm_gateway_module);
     ctx->llcf = ngx_http_get_module_loc_conf(r, ngx_http_llm_gateway_module);
+    ctx->caller = ngx_http_llm_caller(r);
     ctx->started = ngx_current_msec;
     ctx->cost = LLM_UNKNOWN;
     ctx->wait = LLM_NEVER;
@@ -303,7 +330,7 @@ ngx_http_llm_body_handler(ngx_http_request_t *r)
     }
 
     if (code == LLM_CODE_NONE) {
-        code = ngx_http_llm_find_route(ctx);
+        code = ngx_http_llm_find_route(ctx, &message);
     }
 
     if (code == LLM_CODE_NONE) {
@@ -481,18 +508,35 @@ ngx_http_llm_read_audio(ngx_http_llm_ctx_t *ctx, llm_str_t *message)
  */
 
 static llm_code_t
-ngx_http_llm_find_route(ngx_http_llm_ctx_t *ctx)
+ngx_http_llm_find_route(ngx_http_llm_ctx_t *ctx, llm_str_t *message)
 {
-    ngx_str_t              value;
-    ngx_http_llm_name_t   *name;
-    ngx_http_llm_split_t  *split;
+    llm_code_t  code;
 
     (void) ngx_http_llm_object_find(ctx);
 
-    if (ctx->llcf->pass == NULL) {
-        ctx->route = ctx->llcf->route;
-        return ngx_http_llm_find_variant(ctx, ctx->llcf->split);
+    if (ctx->llcf->pass) {
+        return ngx_http_llm_find_asked(ctx, message);
     }
+
+    code = ngx_http_llm_allowed_here(ctx, message);
+
+    if (code != LLM_CODE_NONE) {
+        return code;
+    }
+
+    ctx->route = ctx->llcf->route;
+
+    return ngx_http_llm_find_variant(ctx, ctx->llcf->split);
+}
+
+
+static llm_code_t
+ngx_http_llm_find_asked(ngx_http_llm_ctx_t *ctx, llm_str_t *message)
+{
+    ngx_str_t              value;
+    llm_code_t             code;
+    ngx_http_llm_name_t   *name;
+    ngx_http_llm_split_t  *split;
 
     if (ngx_http_complex_value(ctx->request, ctx->llcf->pass, &value)
         != NGX_OK)
@@ -514,6 +558,12 @@ ngx_http_llm_find_route(ngx_http_llm_ctx_t *ctx)
 
     if (split && split->apps) {
         return LLM_CODE_CALLER_MODEL_NOT_FOUND;
+    }
+
+    code = ngx_http_llm_allowed_asked(ctx, name, message);
+
+    if (code != LLM_CODE_NONE) {
+        return code;
     }
 
     ctx->route = name->route;

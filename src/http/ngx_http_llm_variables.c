@@ -39,6 +39,11 @@ typedef enum {
     NGX_HTTP_LLM_V_APP_HOST,
     NGX_HTTP_LLM_V_APP_CONNECTION,
     NGX_HTTP_LLM_V_APP_UPGRADE,
+    NGX_HTTP_LLM_V_APP_AUTHORIZATION,
+    NGX_HTTP_LLM_V_CLIENT,
+    NGX_HTTP_LLM_V_USER,
+    NGX_HTTP_LLM_V_ORG,
+    NGX_HTTP_LLM_V_PRIORITY,
     NGX_HTTP_LLM_V_NONE
 } ngx_http_llm_variable_e;
 
@@ -52,6 +57,10 @@ static ngx_int_t ngx_http_llm_split_text(ngx_http_llm_ctx_t *ctx,
     uintptr_t data, ngx_str_t *s);
 static ngx_int_t ngx_http_llm_app_text(ngx_http_request_t *r, uintptr_t data,
     ngx_str_t *s);
+static ngx_int_t ngx_http_llm_caller_text(ngx_http_request_t *r,
+    uintptr_t data, ngx_str_t *s);
+static ngx_int_t ngx_http_llm_metadata(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_llm_number(ngx_http_llm_ctx_t *ctx, uintptr_t data,
     uint64_t *n);
 static ngx_int_t ngx_http_llm_decimal(ngx_http_llm_ctx_t *ctx, uintptr_t data,
@@ -91,8 +100,12 @@ static ngx_http_variable_t  ngx_http_llm_vars[] = {
     ngx_http_llm_var("llm_app_host", NGX_HTTP_LLM_V_APP_HOST),
     ngx_http_llm_var("llm_app_connection", NGX_HTTP_LLM_V_APP_CONNECTION),
     ngx_http_llm_var("llm_app_upgrade", NGX_HTTP_LLM_V_APP_UPGRADE),
-    ngx_http_llm_var("llm_client", NGX_HTTP_LLM_V_NONE),
-    ngx_http_llm_var("llm_org", NGX_HTTP_LLM_V_NONE),
+    ngx_http_llm_var("llm_app_authorization",
+                     NGX_HTTP_LLM_V_APP_AUTHORIZATION),
+    ngx_http_llm_var("llm_client", NGX_HTTP_LLM_V_CLIENT),
+    ngx_http_llm_var("llm_user", NGX_HTTP_LLM_V_USER),
+    ngx_http_llm_var("llm_org", NGX_HTTP_LLM_V_ORG),
+    ngx_http_llm_var("llm_priority", NGX_HTTP_LLM_V_PRIORITY),
     ngx_http_llm_var("llm_cache", NGX_HTTP_LLM_V_NONE),
     ngx_http_llm_var("llm_limited", NGX_HTTP_LLM_V_LIMITED),
     ngx_http_llm_var("llm_budget", NGX_HTTP_LLM_V_BUDGET),
@@ -105,10 +118,23 @@ static ngx_http_variable_t  ngx_http_llm_vars[] = {
 };
 
 
+/* $llm_client_meta_NAME: a member of the client's metadata. */
+
+static ngx_str_t  ngx_http_llm_meta = ngx_string("llm_client_meta_");
+
+
 ngx_int_t
 ngx_http_llm_add_variables(ngx_conf_t *cf)
 {
     ngx_http_variable_t  *var, *v;
+
+    var = ngx_http_add_variable(cf, &ngx_http_llm_meta,
+                                NGX_HTTP_VAR_NOCACHEABLE|NGX_HTTP_VAR_PREFIX);
+    if (var == NULL) {
+        return NGX_ERROR;
+    }
+
+    var->get_handler = ngx_http_llm_metadata;
 
     for (v = ngx_http_llm_vars; v->name.len; v++) {
 
@@ -142,10 +168,12 @@ ngx_http_llm_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
 
     ngx_str_null(&s);
 
-    if (ngx_http_llm_app_text(r, data, &s) == NGX_OK) {
-
+    if (ngx_http_llm_app_text(r, data, &s) == NGX_OK
+        || ngx_http_llm_caller_text(r, data, &s) == NGX_OK)
+    {
         /* of the request alone: a proxy_pass inside the location of an
-         * application inherits its headers */
+         * application inherits its headers, and nobody may get further than
+         * llm_auth */
 
     } else if (ctx == NULL) {
 
@@ -339,9 +367,100 @@ ngx_http_llm_app_text(ngx_http_request_t *r, uintptr_t data, ngx_str_t *s)
         ngx_http_llm_app_upgrade(r, s);
         return NGX_OK;
 
+    case NGX_HTTP_LLM_V_APP_AUTHORIZATION:
+        ngx_http_llm_app_authorization(r, s);
+        return NGX_OK;
+
     default:
         return NGX_DECLINED;
     }
+}
+
+
+static ngx_int_t
+ngx_http_llm_caller_text(ngx_http_request_t *r, uintptr_t data, ngx_str_t *s)
+{
+    llm_str_t               priority;
+    ngx_http_llm_caller_t  *caller;
+
+    if (data < NGX_HTTP_LLM_V_CLIENT || data > NGX_HTTP_LLM_V_PRIORITY) {
+        return NGX_DECLINED;
+    }
+
+    caller = ngx_http_llm_caller(r);
+
+    if (caller == NULL) {
+        return NGX_OK;
+    }
+
+    switch (data) {
+
+    case NGX_HTTP_LLM_V_CLIENT:
+        *s = caller->client->id;
+        break;
+
+    case NGX_HTTP_LLM_V_USER:
+        *s = caller->user;
+        break;
+
+    case NGX_HTTP_LLM_V_ORG:
+        *s = caller->org;
+        break;
+
+    default:
+        priority = llm_priority_name(caller->client->priority
+                                     ? caller->client->priority
+                                     : LLM_PRIORITY_NORMAL);
+        s->data = (u_char *) priority.data;
+        s->len = priority.len;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_llm_metadata(ngx_http_request_t *r, ngx_http_variable_value_t *v,
+    uintptr_t data)
+{
+    u_char                 *p;
+    llm_buf_t               mem;
+    llm_str_t               name, value, metadata;
+    ngx_str_t              *variable = (ngx_str_t *) data;
+    ngx_http_llm_caller_t  *caller;
+
+    v->not_found = 1;
+    caller = ngx_http_llm_caller(r);
+
+    if (caller == NULL || caller->client->metadata.len == 0) {
+        return NGX_OK;
+    }
+
+    metadata = ngx_http_llm_view(&caller->client->metadata);
+
+    p = ngx_pnalloc(r->pool, metadata.len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    llm_buf_init(&mem, p, metadata.len);
+
+    name.data = variable->data + ngx_http_llm_meta.len;
+    name.len = variable->len - ngx_http_llm_meta.len;
+
+    if (llm_client_metadata(metadata, name, &mem, &value) != LLM_OK
+        || value.len == 0)
+    {
+        return NGX_OK;
+    }
+
+    v->data = (u_char *) value.data;
+    v->len = value.len;
+    v->valid = 1;
+    v->no_cacheable = 0;
+    v->not_found = 0;
+
+    return NGX_OK;
 }
 
 

@@ -264,12 +264,12 @@ test_index(void)
     uint64_t       hash;
     uint32_t      *found;
     long long      good;
-    llm_slot_t    *slot, *larger;
+    llm_index_slot_t    *slot, *larger;
     llm_index_t    index, old;
 
     size = llm_index_size(MANY / 2);
     item = calloc(MANY, sizeof(uint32_t));
-    slot = calloc(size, sizeof(llm_slot_t));
+    slot = calloc(size, sizeof(llm_index_slot_t));
     llm_index_init(&index, slot, size);
 
     /* hashes collide on purpose: 16 things of each */
@@ -280,7 +280,7 @@ test_index(void)
 
         if (llm_index_add(&index, hash, &item[i]) == LLM_FULL) {
             old = index;
-            larger = calloc(2 * size, sizeof(llm_slot_t));
+            larger = calloc(2 * size, sizeof(llm_index_slot_t));
             llm_index_init(&index, larger, 2 * size);
             llm_index_move(&index, &old);
             free(slot);

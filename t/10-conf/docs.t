@@ -197,6 +197,7 @@ for my $file ('README.md', glob 'docs/*.md') {
                     slurp('conf.d/prompts/sentiment.schema.json'),
                 'llm/groq-2.key' => $key_file, 'llm/groq-3.key' => $key_file,
                 'llm/gemini.keys' => $key_file,
+                'llm/clients.json' => '{"clients":[]}',
             },
             env => { map { $_ => "sk-doc-$_-0000000000" }
                      qw(GROQ_API_KEY_1 GROQ_API_KEY_2 OPENAI_API_KEY
