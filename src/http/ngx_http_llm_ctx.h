@@ -2,7 +2,8 @@
  * One request on its way: body -> route -> target -> key -> attempt -> answer
  * -> settlement.  No stage reaches back.
  *
- * request.c             reads the body and finds the route
+ * request.c             reads the body
+ * find.c                finds the route
  * allowed.c             whether the client may use it
  * variant.c, place.c    the variant of a split: chosen, changed, counted
  * object.c              who made a file, batch or response answers for it
@@ -382,6 +383,10 @@ void ngx_http_llm_app_host(ngx_http_request_t *r, ngx_str_t *s);
 void ngx_http_llm_app_connection(ngx_http_request_t *r, ngx_str_t *s);
 void ngx_http_llm_app_upgrade(ngx_http_request_t *r, ngx_str_t *s);
 void ngx_http_llm_app_authorization(ngx_http_request_t *r, ngx_str_t *s);
+
+/* find.c: sets ctx->route, and the place in a split. */
+llm_code_t ngx_http_llm_find_route(ngx_http_llm_ctx_t *ctx,
+    llm_str_t *message);
 
 /* allowed.c: whether the client may use a name that it asked for; then as a
  * code with a message; what the location passes to. */
