@@ -17,8 +17,8 @@
 #include "ngx_http_llm_counter.h"
 #include "ngx_http_llm_forecast.h"
 #include "ngx_http_llm_nodes.h"
-#include "ngx_http_llm_party.h"
 #include "ngx_http_llm_redis.h"
+#include "ngx_http_llm_shm_party.h"
 #include "ngx_http_llm_store.h"
 #include "ngx_http_llm_traffic.h"
 
@@ -260,34 +260,6 @@ typedef struct {
     uint64_t                    changes;    /* worth saving, but not soon */
     uint64_t                    saved;
 } ngx_http_llm_objects_t;
-
-
-/* A record of a client, user or organisation: its id, then its text. */
-typedef struct ngx_http_llm_party_node_s  ngx_http_llm_party_node_t;
-
-struct ngx_http_llm_party_node_s {
-    ngx_queue_t                 queue;
-    ngx_http_llm_party_node_t  *next;       /* in its bucket */
-    uint64_t                    hash;
-    uint64_t                    version;
-    uint64_t                    serial;
-    llm_party_t                 kind;
-    uint32_t                    id_len;
-    uint32_t                    text_len;   /* 0: deleted */
-    unsigned                    lasting:1;
-    unsigned                    remote:1;
-    u_char                      data[1];
-};
-
-typedef struct {
-    ngx_http_llm_party_node_t **bucket;     /* NULL until the first */
-    ngx_queue_t                 changes;    /* all of them, newest last */
-    ngx_uint_t                  n;
-    ngx_uint_t                  gone;       /* deletions among them */
-    size_t                      size;
-    uint64_t                    serial;     /* of the newest change */
-    uint64_t                    auth[NGX_HTTP_LLM_AUTH_N];
-} ngx_http_llm_parties_t;
 
 
 /* Requests open to votes; ngx_http_llm_vote.c */
