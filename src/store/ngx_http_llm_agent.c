@@ -231,7 +231,12 @@ ngx_http_llm_agent_tick(ngx_event_t *ev)
         ngx_http_llm_agent_begin(agent);
     }
 
-    if (ngx_http_llm_agent_is_due(agent)) {
+    /* a poll tells which run of Redis it means, so it comes after the hello */
+
+    if (!ngx_http_llm_redis_connected(redis)) {
+        ngx_http_llm_redis_wake(redis);
+
+    } else if (ngx_http_llm_agent_is_due(agent)) {
         ngx_http_llm_agent_ask(agent);
     }
 

@@ -83,6 +83,19 @@ ngx_http_llm_redis_connected(ngx_http_llm_redis_t *redis)
 }
 
 
+void
+ngx_http_llm_redis_wake(ngx_http_llm_redis_t *redis)
+{
+    ngx_http_llm_redis_conn_t  *conn;
+
+    conn = ngx_http_llm_redis_route(redis, NULL);
+
+    if (conn) {
+        (void) ngx_http_llm_redis_take(conn, 0);
+    }
+}
+
+
 /* nginx's loop does not run any more. */
 
 void

@@ -19,6 +19,8 @@ static ngx_http_llm_redis_conn_t *ngx_http_llm_redis_any(
 static ngx_int_t ngx_http_llm_redis_node(ngx_http_llm_redis_t *redis,
     ngx_str_t *host, in_port_t port);
 static ngx_int_t ngx_http_llm_redis_place(ngx_http_llm_redis_t *redis);
+static void ngx_http_llm_redis_moved(ngx_http_llm_redis_t *redis,
+    ngx_uint_t moved);
 static ngx_uint_t ngx_http_llm_redis_slots_range(
     ngx_http_llm_redis_conn_t *conn, redisReply *range);
 static ngx_str_t ngx_http_llm_redis_own_host(ngx_http_llm_redis_conn_t *conn,
@@ -195,6 +197,7 @@ ngx_http_llm_redis_follow(ngx_http_llm_redis_conn_t *conn,
     }
 
     if (!to.ask) {
+        ngx_http_llm_redis_moved(redis, redis->slots[to.slot] != i + 1);
         redis->slots[to.slot] = (uint16_t) (i + 1);
         ngx_http_llm_redis_refresh(redis);
     }
@@ -251,14 +254,21 @@ ngx_http_llm_redis_slots(ngx_http_llm_redis_conn_t *conn, redisReply *reply)
         moved |= ngx_http_llm_redis_slots_range(conn, reply->element[i]);
     }
 
-    /* a replica that took them over may have missed the last writes */
-
-    if (moved && redis->known && redis->agent) {
-        redis->lost(redis->store, "slots that moved");
-    }
+    ngx_http_llm_redis_moved(redis, moved);
 
     if (reply->elements) {
         redis->known = 1;
+    }
+}
+
+
+/* A replica that took slots over may have missed the last writes. */
+
+static void
+ngx_http_llm_redis_moved(ngx_http_llm_redis_t *redis, ngx_uint_t moved)
+{
+    if (moved && redis->known && redis->agent) {
+        redis->lost(redis->store, "slots that moved");
     }
 }
 

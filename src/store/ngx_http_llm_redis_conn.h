@@ -272,6 +272,9 @@ void ngx_http_llm_redis_exit(ngx_http_llm_redis_t *redis);
 /* Whether some connection is ready for commands. */
 ngx_uint_t ngx_http_llm_redis_connected(ngx_http_llm_redis_t *redis);
 
+/* Connects, if there is no connection and one may be tried. */
+void ngx_http_llm_redis_wake(ngx_http_llm_redis_t *redis);
+
 /* Before the exit: sends a last command, if a connection is ready, and waits a
  * moment until it was heard. */
 void ngx_http_llm_redis_last_words(ngx_http_llm_redis_t *redis, ngx_str_t *key,
