@@ -327,28 +327,31 @@ llm_limit_wait(const llm_limit_t *l, const llm_limit_state_t *s, uint64_t need,
 
 
 uint64_t
-llm_limit_left(const llm_limit_t *l, const llm_limit_state_t *s, llm_msec_t now)
+llm_limit_used(const llm_limit_t *l, const llm_limit_state_t *s, llm_msec_t now)
 {
     uint64_t  used, window;
 
     if (l->dim == LLM_DIM_PARALLEL) {
-        return llm_limit_sub(l->max, s->used);
+        return s->used;
     }
 
     switch (l->clock) {
     case LLM_CLOCK_REFILL:
         window = llm_limit_window(l);
         used = llm_refill_used(l, s, now);
-        used = used / window + (used % window != 0);
-        break;
+        return used / window + (used % window != 0);
     case LLM_CLOCK_CALENDAR:
-        used = llm_calendar_used(l, s, now);
-        break;
+        return llm_calendar_used(l, s, now);
     default:
-        used = llm_sliding_used(s, llm_sliding_newest(l, s, now));
+        return llm_sliding_used(s, llm_sliding_newest(l, s, now));
     }
+}
 
-    return llm_limit_sub(l->max, used);
+
+uint64_t
+llm_limit_left(const llm_limit_t *l, const llm_limit_state_t *s, llm_msec_t now)
+{
+    return llm_limit_sub(l->max, llm_limit_used(l, s, now));
 }
 
 

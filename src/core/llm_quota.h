@@ -95,6 +95,10 @@ llm_msec_t llm_limit_wait(const llm_limit_t *l, const llm_limit_state_t *s,
 uint64_t llm_limit_left(const llm_limit_t *l, const llm_limit_state_t *s,
     llm_msec_t now);
 
+/* What is in use, also above max. */
+uint64_t llm_limit_used(const llm_limit_t *l, const llm_limit_state_t *s,
+    llm_msec_t now);
+
 /* Charges n (the caller has checked that it fits, or charges all the same). */
 void llm_limit_take(const llm_limit_t *l, llm_limit_state_t *s, uint64_t n,
     llm_msec_t now);
