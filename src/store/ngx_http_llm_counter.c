@@ -2,14 +2,16 @@
  * What a request takes of its counters, and what it gives back.
  *
  * Everything is decided under one hold of the lock: first all claims are
- * looked at, then all are charged, or none.
+ * looked at, then all are charged, or none.  Where nodes share, a counter's
+ * maximum is this node's allowance, and who is refused or comes near it leaves
+ * a note for the agent to ask for more; the request does not wait for that.
  */
 
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "ngx_http_llm_shm.h"
+#include "ngx_http_llm_share.h"
 
 
 /* What all claims of a call have in common. */
@@ -18,13 +20,39 @@ typedef struct {
     ngx_http_llm_root_t           *root;
     llm_msec_t                     steady;
     llm_msec_t                     calendar;
+    ngx_uint_t                     shared;      /* llm_redis is configured … */
+    ngx_uint_t                     away;        /* … and does not answer */
+    ngx_uint_t                     asks;        /* this is no mere look */
 } ngx_http_llm_counting_t;
+
+/* A counter as this node may use it now. */
+typedef struct {
+    llm_limit_t                    limit;       /* its max: the allowance; of a
+                                                   refill: what it regains */
+    uint64_t                       cap;
+    uint64_t                       used;
+    llm_msec_t                     now;
+    ngx_uint_t                     shared;
+    llm_share_view_t               view;
+} ngx_http_llm_allowance_t;
+
+
+#define NGX_HTTP_LLM_COUNTER_SOON  1000     /* ms: others may lend by then */
 
 
 static void ngx_http_llm_counting(ngx_http_llm_store_t *store,
     ngx_http_llm_counting_t *g);
 static void ngx_http_llm_claim_look_locked(ngx_http_llm_counting_t *g,
     ngx_http_llm_claim_t *claim, ngx_http_llm_counter_node_t *cn);
+static void ngx_http_llm_counter_allowance_locked(ngx_http_llm_counting_t *g,
+    const ngx_http_llm_rule_t *rule, ngx_http_llm_counter_node_t *cn,
+    ngx_http_llm_allowance_t *a);
+static void ngx_http_llm_counter_window_locked(ngx_http_llm_counting_t *g,
+    ngx_http_llm_counter_node_t *cn, const llm_limit_t *l);
+static llm_msec_t ngx_http_llm_claim_wait(ngx_http_llm_claim_t *claim,
+    const llm_limit_state_t *s, const ngx_http_llm_allowance_t *a);
+static void ngx_http_llm_claim_away(ngx_http_llm_counting_t *g,
+    ngx_http_llm_claim_t *claim);
 static void ngx_http_llm_claim_full(ngx_http_llm_counting_t *g,
     ngx_http_llm_claim_t *claim);
 static void ngx_http_llm_claim_take_locked(ngx_http_llm_counting_t *g,
@@ -59,6 +87,7 @@ ngx_http_llm_reserve(ngx_http_llm_store_t *store, ngx_http_llm_claim_t *claims,
     }
 
     ngx_http_llm_counting(store, &g);
+    g.asks = 1;
     declined = 0;
 
     ngx_http_llm_store_lock(store);
@@ -93,10 +122,20 @@ ngx_http_llm_reserve(ngx_http_llm_store_t *store, ngx_http_llm_claim_t *claims,
 static void
 ngx_http_llm_counting(ngx_http_llm_store_t *store, ngx_http_llm_counting_t *g)
 {
+    ngx_http_llm_nodes_view_t  view;
+
     g->store = store;
     g->root = store->root;
     g->steady = ngx_http_llm_store_steady(store);
-    g->calendar = ngx_http_llm_store_now(store);
+    g->calendar = ngx_http_llm_share_calendar(store);
+    g->shared = (store->redis != NULL);
+    g->away = 0;
+    g->asks = 0;
+
+    if (g->shared) {
+        ngx_http_llm_nodes_view(store, &view);
+        g->away = !view.connected;
+    }
 }
 
 
@@ -106,14 +145,18 @@ static void
 ngx_http_llm_claim_look_locked(ngx_http_llm_counting_t *g,
     ngx_http_llm_claim_t *claim, ngx_http_llm_counter_node_t *cn)
 {
-    llm_msec_t          now;
-    const llm_limit_t  *l;
+    uint64_t                  left;
+    const llm_limit_t        *l;
+    ngx_http_llm_allowance_t  a;
 
     l = &claim->rule->limit;
-    now = ngx_http_llm_claim_now(g, l);
 
     claim->max = l->max;
     claim->left = l->max;
+    claim->wait = 0;
+    claim->refused = 0;
+    claim->never = 0;
+    claim->away = 0;
 
     if (cn == NULL) {
         ngx_http_llm_claim_full(g, claim);
@@ -125,13 +168,156 @@ ngx_http_llm_claim_look_locked(ngx_http_llm_counting_t *g,
     cn->clock = l->clock;
     cn->unit = l->unit;
 
-    claim->left = llm_limit_left(l, &cn->state, now);
-    claim->reset = l->dim == LLM_DIM_PARALLEL
-                   ? 0 : llm_limit_wait(l, &cn->state, l->max, now);
+    ngx_http_llm_counter_allowance_locked(g, claim->rule, cn, &a);
 
-    claim->wait = llm_limit_wait(l, &cn->state, claim->n, now);
+    /* of all nodes: as if the others had used as much of theirs */
+
+    left = a.cap > a.used ? a.cap - a.used : 0;
+    claim->left = a.cap == l->max
+                  ? left : (uint64_t) ((double) left / (a.cap ? a.cap : 1)
+                                       * l->max);
+
+    claim->reset = l->dim == LLM_DIM_PARALLEL || a.limit.max == 0
+                   ? 0 : llm_limit_wait(&a.limit, &cn->state, a.limit.max,
+                                        a.now);
+
+    claim->wait = ngx_http_llm_claim_wait(claim, &cn->state, &a);
     claim->refused = (claim->wait != 0);
     claim->never = (claim->wait == LLM_NEVER);
+
+    if (!a.shared) {
+        return;
+    }
+
+    if (g->asks
+        && llm_share_need(&cn->share, &a.view, a.used, claim->n,
+                          claim->refused))
+    {
+        ngx_http_llm_share_queue_locked(g->root, cn, 0);
+    }
+
+    if (g->away) {
+        ngx_http_llm_claim_away(g, claim);
+    }
+}
+
+
+static void
+ngx_http_llm_counter_allowance_locked(ngx_http_llm_counting_t *g,
+    const ngx_http_llm_rule_t *rule, ngx_http_llm_counter_node_t *cn,
+    ngx_http_llm_allowance_t *a)
+{
+    a->limit = rule->limit;
+    a->cap = rule->limit.max;
+    a->now = ngx_http_llm_claim_now(g, &rule->limit);
+    a->shared = g->shared && !rule->local;
+
+    if (rule->limit.clock == LLM_CLOCK_CALENDAR
+        && rule->limit.dim != LLM_DIM_PARALLEL)
+    {
+        ngx_http_llm_counter_window_locked(g, cn, &rule->limit);
+    }
+
+    if (a->shared) {
+        ngx_http_llm_share_view_locked(g->store, cn, &a->view);
+        llm_share_turn(&cn->share, &a->view);
+
+        a->cap = llm_share_cap(&cn->share, &a->view);
+        a->limit.max = rule->limit.clock == LLM_CLOCK_REFILL
+                       ? llm_share_rate(&cn->share, &a->view) : a->cap;
+    }
+
+    a->used = llm_limit_used(&a->limit, &cn->state, a->now);
+}
+
+
+static void
+ngx_http_llm_counter_window_locked(ngx_http_llm_counting_t *g,
+    ngx_http_llm_counter_node_t *cn, const llm_limit_t *l)
+{
+    uint64_t  start, end;
+
+    /* most come in a window that is known, and divided */
+
+    if (g->calendar < cn->over && g->calendar >= cn->start * 1000
+        && (cn->n || !g->shared || g->root->shares.n == 0))
+    {
+        return;
+    }
+
+    llm_limit_calendar(l, g->calendar, &start, &end);
+
+    /* a clock that is set back a little does not give a second quota */
+
+    if (cn->over && start < cn->start && g->calendar + 3600000 > cn->over) {
+        return;
+    }
+
+    ngx_http_llm_share_begin_locked(g->store, cn, start, end);
+}
+
+
+static llm_msec_t
+ngx_http_llm_claim_wait(ngx_http_llm_claim_t *claim,
+    const llm_limit_state_t *s, const ngx_http_llm_allowance_t *a)
+{
+    uint64_t           need;
+    llm_msec_t         wait;
+    const llm_limit_t *l;
+
+    l = &claim->rule->limit;
+
+    if (claim->n > l->max) {
+        return LLM_NEVER;
+    }
+
+    /* a refill that may hold less than it regains wants that much more room */
+
+    need = claim->n ? claim->n + (a->limit.max - a->cap) : 0;
+    wait = llm_limit_wait(&a->limit, s, need, a->now);
+
+    if (wait == 0 || !a->shared) {
+        return wait;
+    }
+
+    if (a->used <= l->max - claim->n) {
+        return ngx_min(wait, NGX_HTTP_LLM_COUNTER_SOON);
+    }
+
+    if (wait == LLM_NEVER) {
+        wait = llm_limit_wait(l, s, claim->n, a->now);
+    }
+
+    return wait ? wait : NGX_HTTP_LLM_COUNTER_SOON;
+}
+
+
+static void
+ngx_http_llm_claim_away(ngx_http_llm_counting_t *g,
+    ngx_http_llm_claim_t *claim)
+{
+    const ngx_http_llm_rule_t  *rule;
+
+    rule = claim->rule;
+
+    if (rule->mode == NGX_HTTP_LLM_MODE_CLOSED) {
+        claim->refused = 1;
+        claim->away = 1;
+        claim->never = 0;
+        claim->wait = NGX_HTTP_LLM_COUNTER_SOON;
+        return;
+    }
+
+    if (rule->mode == NGX_HTTP_LLM_MODE_OPEN && claim->refused
+        && !claim->never)
+    {
+        claim->refused = 0;
+        claim->wait = 0;
+
+        if (rule->totals) {
+            rule->totals->unlimited++;
+        }
+    }
 }
 
 
@@ -144,7 +330,7 @@ ngx_http_llm_claim_full(ngx_http_llm_counting_t *g,
     if (claim->rule->mode == NGX_HTTP_LLM_MODE_CLOSED) {
         claim->refused = 1;
         claim->away = 1;
-        claim->wait = 1000;
+        claim->wait = NGX_HTTP_LLM_COUNTER_SOON;
     }
 }
 
@@ -154,6 +340,7 @@ ngx_http_llm_claim_take_locked(ngx_http_llm_counting_t *g,
     ngx_http_llm_claim_t *claim)
 {
     const llm_limit_t            *l;
+    ngx_http_llm_allowance_t      a;
     ngx_http_llm_counter_node_t  *cn;
     ngx_http_llm_rule_totals_t   *totals;
 
@@ -197,31 +384,25 @@ ngx_http_llm_claim_take_locked(ngx_http_llm_counting_t *g,
     }
 
     if (l->dim != LLM_DIM_PARALLEL) {
-        llm_limit_take(l, &cn->state, claim->n, claim->taken);
+        ngx_http_llm_counter_allowance_locked(g, claim->rule, cn, &a);
+        llm_limit_take(&a.limit, &cn->state, claim->n, claim->taken);
         ngx_http_llm_counter_charged(cn, l, claim->taken);
     }
 }
 
 
-/* How long the counter must be kept. */
+/* How long the counter must be kept; a calendar's end is known. */
 
 static void
 ngx_http_llm_counter_charged(ngx_http_llm_counter_node_t *cn,
     const llm_limit_t *l, llm_msec_t now)
 {
-    uint64_t    start, next;
     llm_msec_t  window;
 
-    if (l->clock == LLM_CLOCK_CALENDAR) {
-        if (now >= cn->over) {
-            llm_limit_calendar(l, now, &start, &next);
-            cn->over = next * 1000;
-        }
-        return;
+    if (l->clock != LLM_CLOCK_CALENDAR) {
+        window = llm_limit_window(l);
+        cn->over = now + window + window / (LLM_RING - 1);
     }
-
-    window = llm_limit_window(l);
-    cn->over = now + window + window / (LLM_RING - 1);
 }
 
 
@@ -229,10 +410,9 @@ void
 ngx_http_llm_reserve_more(ngx_http_llm_store_t *store,
     ngx_http_llm_hold_t *hold, ngx_uint_t i, uint64_t n)
 {
-    llm_msec_t                    now;
-    const llm_limit_t            *l;
     ngx_http_llm_claim_t         *claim;
     ngx_http_llm_counting_t       g;
+    ngx_http_llm_allowance_t      a;
     ngx_http_llm_counter_node_t  *cn;
 
     if (i >= hold->n) {
@@ -240,21 +420,21 @@ ngx_http_llm_reserve_more(ngx_http_llm_store_t *store,
     }
 
     claim = &hold->claim[i];
-    l = &claim->rule->limit;
 
     if (!claim->held || claim->gauge || n <= claim->reserved) {
         return;
     }
 
     ngx_http_llm_counting(store, &g);
-    now = ngx_http_llm_claim_now(&g, l);
 
     ngx_http_llm_store_lock(store);
 
     cn = ngx_http_llm_counter_find_locked(g.root, claim->rule->id,
                                           claim->subject);
     if (cn) {
-        llm_limit_settle(l, &cn->state, claim->reserved, n, claim->taken, now);
+        ngx_http_llm_counter_allowance_locked(&g, claim->rule, cn, &a);
+        llm_limit_settle(&a.limit, &cn->state, claim->reserved, n,
+                         claim->taken, a.now);
 
         if (claim->rule->totals) {
             claim->rule->totals->reserved += n - claim->reserved;
@@ -299,12 +479,11 @@ static void
 ngx_http_llm_claim_settle_locked(ngx_http_llm_counting_t *g,
     ngx_http_llm_claim_t *claim, uint64_t actual)
 {
-    const llm_limit_t            *l;
+    ngx_http_llm_allowance_t      a;
     ngx_http_llm_counter_node_t  *cn;
     ngx_http_llm_rule_totals_t   *totals;
 
     claim->held = 0;
-    l = &claim->rule->limit;
     totals = claim->rule->totals;
 
     if (claim->gauge) {
@@ -322,8 +501,9 @@ ngx_http_llm_claim_settle_locked(ngx_http_llm_counting_t *g,
     cn = ngx_http_llm_counter_find_locked(g->root, claim->rule->id,
                                           claim->subject);
     if (cn) {
-        llm_limit_settle(l, &cn->state, claim->reserved, actual, claim->taken,
-                         ngx_http_llm_claim_now(g, l));
+        ngx_http_llm_counter_allowance_locked(g, claim->rule, cn, &a);
+        llm_limit_settle(&a.limit, &cn->state, claim->reserved, actual,
+                         claim->taken, a.now);
     }
 
     if (totals) {

@@ -9,7 +9,7 @@
 #include <ngx_http.h>
 
 #include "llm_hash.h"
-#include "ngx_http_llm_shm.h"
+#include "ngx_http_llm_share.h"
 
 
 #define NGX_HTTP_LLM_COUNTERS_SHARE  2      /* of the zone: a half at most */
@@ -38,6 +38,10 @@ ngx_http_llm_counters_init(ngx_http_llm_root_t *root)
 
     ngx_queue_init(&root->counters.used);
     ngx_queue_init(&root->counters.rules);
+    ngx_queue_init(&root->shares.asks);
+
+    root->shares.started = (llm_msec_t) ((int64_t) ngx_current_msec
+                                         + root->base);
 
     for (i = 0; i <= NGX_HTTP_LLM_ROWS; i++) {
         ngx_queue_init(&root->counters.gauges[i]);
@@ -218,6 +222,8 @@ ngx_http_llm_counter_evict_locked(ngx_http_llm_store_t *store)
         c->n--;
         c->evicted++;
 
+        ngx_http_llm_counter_unqueue_locked(store->root, cn);
+
         ngx_slab_free_locked(store->shpool, cn);
 
         return NGX_OK;
@@ -227,20 +233,45 @@ ngx_http_llm_counter_evict_locked(ngx_http_llm_store_t *store)
 }
 
 
+/* What others may believe of it is kept, too. */
+
 static ngx_uint_t
 ngx_http_llm_counter_is_over(ngx_http_llm_store_t *store,
     const ngx_http_llm_counter_node_t *cn)
 {
-    llm_msec_t  now;
+    llm_share_t       share;
+    llm_share_view_t  v;
 
-    if (cn->dim == LLM_DIM_PARALLEL) {
-        return cn->state.used == 0;
+    if (cn->dim == LLM_DIM_PARALLEL && cn->state.used) {
+        return 0;
     }
 
-    now = cn->clock == LLM_CLOCK_CALENDAR ? ngx_http_llm_store_now(store)
-                                          : ngx_http_llm_store_steady(store);
+    if (cn->clock == LLM_CLOCK_CALENDAR && cn->dim != LLM_DIM_PARALLEL) {
+        return ngx_http_llm_share_calendar(store) >= cn->over;
+    }
 
-    return now >= cn->over;
+    if (ngx_http_llm_store_steady(store) < cn->over) {
+        return 0;
+    }
+
+    share = cn->share;
+
+    ngx_http_llm_share_view_locked(store, cn, &v);
+    llm_share_turn(&share, &v);
+
+    return !llm_share_is_bound(&share, &v);
+}
+
+
+void
+ngx_http_llm_counter_unqueue_locked(ngx_http_llm_root_t *root,
+    ngx_http_llm_counter_node_t *cn)
+{
+    if (cn->share.flags & LLM_SHARE_QUEUED) {
+        cn->share.flags &= (uint8_t) ~LLM_SHARE_QUEUED;
+        ngx_queue_remove(&cn->asks);
+        root->shares.ask_n--;
+    }
 }
 
 
@@ -336,6 +367,7 @@ void
 ngx_http_llm_counter_status(ngx_http_llm_store_t *store,
     ngx_http_llm_counter_status_t *status)
 {
+    ngx_http_llm_shares_t    *sh;
     ngx_http_llm_counters_t  *c;
 
     ngx_memzero(status, sizeof(ngx_http_llm_counter_status_t));
@@ -352,6 +384,12 @@ ngx_http_llm_counter_status(ngx_http_llm_store_t *store,
     status->max = c->max;
     status->evicted = c->evicted;
     status->full = c->full;
+
+    sh = &((ngx_http_llm_root_t *) store->root)->shares;
+    status->asks = sh->sent;
+    status->grants = sh->granted;
+    status->lends = sh->lent;
+    status->waiting = sh->ask_n;
 
     ngx_http_llm_store_unlock(store);
 }

@@ -14,7 +14,7 @@
 #include <ngx_core.h>
 #include <cjson/cJSON.h>
 
-#include "ngx_http_llm_counter.h"
+#include "ngx_http_llm_counter_shm.h"
 #include "ngx_http_llm_forecast.h"
 #include "ngx_http_llm_nodes.h"
 #include "ngx_http_llm_redis.h"
@@ -26,7 +26,6 @@
 #define NGX_HTTP_LLM_SHM_MAGIC   0x6c6c6d67
 #define NGX_HTTP_LLM_SHM_LAYOUT  4
 
-#define NGX_HTTP_LLM_ROWS        128        /* workers, old ones included */
 #define NGX_HTTP_LLM_LANES       64         /* models of a pool with memory of
                                                their own */
 #define NGX_HTTP_LLM_MODEL_LEN   64         /* of a model's name, for people */
@@ -266,56 +265,6 @@ typedef struct {
 typedef struct ngx_http_llm_votes_s  ngx_http_llm_votes_t;
 
 
-/* A rule for one subject: a limit's state, found by a hash. */
-typedef struct ngx_http_llm_counter_node_s  ngx_http_llm_counter_node_t;
-
-struct ngx_http_llm_counter_node_s {
-    ngx_queue_t                  queue;     /* by last use */
-    ngx_http_llm_counter_node_t *next;      /* in its row of the table */
-    uint64_t                     id;        /* of the rule */
-    uint64_t                     subject;
-    uint64_t                     max;       /* as of the last use */
-    llm_msec_t                   over;      /* nothing of it counts then, by the
-                                               clock of its kind */
-    uint8_t                      dim;
-    uint8_t                      clock;
-    uint8_t                      unit;
-    llm_limit_state_t            state;
-};
-
-/* What a request holds of a gauge: given back when its worker dies. */
-struct ngx_http_llm_gauge_s {
-    ngx_queue_t                  queue;     /* of its worker */
-    ngx_http_llm_counter_node_t *counter;
-    uint64_t                     n;
-};
-
-/* Totals of the rules of one name; stay until the zone is gone. */
-typedef struct {
-    ngx_queue_t                  queue;
-    uint64_t                     hash;
-    ngx_http_llm_rule_totals_t   totals;
-    size_t                       len;
-    u_char                       name[64];
-} ngx_http_llm_rule_node_t;
-
-typedef struct {
-    ngx_http_llm_counter_node_t **table;    /* NULL until the first */
-    ngx_uint_t                   size;      /* of the table: a power of two */
-    ngx_uint_t                   n;
-    ngx_uint_t                   max;
-    ngx_uint_t                   rule_n;
-    ngx_queue_t                  used;      /* newest first */
-    ngx_queue_t                  rules;
-    ngx_queue_t                  gauges[NGX_HTTP_LLM_ROWS + 1];
-    uint64_t                     epoch[NGX_HTTP_LLM_ROWS + 1];  /* of a row's
-                                               worker: grows when it is gone */
-    uint64_t                     evicted;
-    uint64_t                     full;
-    uint64_t                     reported;  /* … of them in the log */
-} ngx_http_llm_counters_t;
-
-
 #define NGX_HTTP_LLM_NEWS_RESET  1      /* a document gave way to the file's */
 #define NGX_HTTP_LLM_NEWS_START  2      /* start=now */
 
@@ -352,7 +301,7 @@ typedef struct {
 } ngx_http_llm_nodes_shm_t;
 
 
-typedef struct {
+struct ngx_http_llm_root_s {
     uint32_t                    magic;
     uint32_t                    layout;
     uint64_t                    generation; /* of the newest configuration */
@@ -375,11 +324,12 @@ typedef struct {
     ngx_http_llm_objects_t      objects;
     ngx_http_llm_counters_t     counters;
     ngx_http_llm_parties_t      parties;
+    ngx_http_llm_shares_t       shares;
     ngx_http_llm_votes_t       *votes;      /* NULL: no experiment yet */
     ngx_http_llm_vote_totals_t  vote_totals;
     uint64_t                    said[NGX_HTTP_LLM_SAID];
     ngx_http_llm_worker_row_t   row[NGX_HTTP_LLM_ROWS];
-} ngx_http_llm_root_t;
+};
 
 
 #define ngx_http_llm_store_lock(store)                                        \
@@ -548,36 +498,6 @@ uint64_t ngx_http_llm_lane_hash(const ngx_str_t *model);
 /* What the core works on.  The view is valid under the lock. */
 void ngx_http_llm_lane_view(ngx_http_llm_store_pool_t *pool,
     ngx_http_llm_lane_node_t *ln, llm_lane_t *lane);
-
-
-/* ngx_http_llm_counter_table.c */
-
-#define ngx_http_llm_counter_hash(id, subject)                                \
-    (((id) ^ (subject) * 0x9e3779b97f4a7c15ULL) * 0xff51afd7ed558ccdULL >> 20)
-
-void ngx_http_llm_counters_init(ngx_http_llm_root_t *root);
-
-/* NULL: there is none. */
-ngx_http_llm_counter_node_t *ngx_http_llm_counter_find_locked(
-    ngx_http_llm_root_t *root, uint64_t id, uint64_t subject);
-
-/* Finds or makes it, and makes it the last to be forgotten; NULL: the zone is
- * full of counters that count. */
-ngx_http_llm_counter_node_t *ngx_http_llm_counter_get_locked(
-    ngx_http_llm_store_t *store, uint64_t id, uint64_t subject);
-
-/* Places of a gauge for this worker's request, and back; NULL: no room. */
-ngx_http_llm_gauge_t *ngx_http_llm_gauge_take_locked(
-    ngx_http_llm_store_t *store, ngx_http_llm_counter_node_t *cn, uint64_t n);
-void ngx_http_llm_gauge_give_locked(ngx_http_llm_store_t *store,
-    ngx_http_llm_gauge_t *gauge);
-
-/* A worker is gone: gives back what its requests held. */
-void ngx_http_llm_gauges_forget_locked(ngx_http_llm_store_t *store,
-    ngx_uint_t row);
-
-/* Every second: says that the zone is full, at most once a minute. */
-void ngx_http_llm_counters_tick(ngx_http_llm_store_t *store);
 
 
 /* ngx_http_llm_inherit.c: what a changed list of keys keeps */

@@ -11,6 +11,7 @@
 
 #include "llm_hash.h"
 #include "ngx_http_llm_agent.h"
+#include "ngx_http_llm_share.h"
 
 
 #define NGX_HTTP_LLM_SYNC_TOPICS  1024      /* a power of two */
@@ -31,6 +32,9 @@ static ngx_uint_t ngx_http_llm_sync_lag(void);
 
 
 static const ngx_http_llm_topic_t  ngx_http_llm_topics[] = {
+    { ngx_string("lim"), ngx_http_llm_sync_counter_fetch,
+      ngx_http_llm_sync_counter_message, ngx_http_llm_sync_counter_flush,
+      ngx_http_llm_sync_counter_restore },
     { ngx_null_string, NULL, NULL, NULL, NULL }
 };
 
