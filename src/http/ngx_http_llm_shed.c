@@ -3,6 +3,7 @@
  * and what its answer says about the provider.
  */
 
+#include "ngx_http_llm_client.h"
 #include "ngx_http_llm_ctx.h"
 
 
@@ -56,7 +57,8 @@ ngx_http_llm_set_priority(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
-/* A copy for the mirror has no client to wait for it. */
+/* A copy for the mirror has no client to wait for it; of others the record of
+ * the client comes first, where it has a word for it. */
 
 llm_priority_t
 ngx_http_llm_priority(ngx_http_request_t *r)
@@ -64,12 +66,19 @@ ngx_http_llm_priority(ngx_http_request_t *r)
     ngx_str_t                 value;
     llm_priority_t            priority;
     ngx_http_llm_ctx_t       *ctx;
+    ngx_http_llm_client_t    *client;
     ngx_http_llm_loc_conf_t  *llcf;
 
     ctx = ngx_http_llm_get_ctx(r);
 
     if (ctx && ctx->shadow) {
         return LLM_PRIORITY_LOW;
+    }
+
+    client = ngx_http_llm_client(r);
+
+    if (client && client->priority != LLM_PRIORITY_UNSET) {
+        return (llm_priority_t) client->priority;
     }
 
     llcf = ngx_http_get_module_loc_conf(r, ngx_http_llm_gateway_module);

@@ -387,6 +387,13 @@ ngx_http_llm_caller_text(ngx_http_request_t *r, uintptr_t data, ngx_str_t *s)
         return NGX_DECLINED;
     }
 
+    if (data == NGX_HTTP_LLM_V_PRIORITY) {
+        priority = llm_priority_name(ngx_http_llm_priority(r));
+        s->data = (u_char *) priority.data;
+        s->len = priority.len;
+        return NGX_OK;
+    }
+
     caller = ngx_http_llm_caller(r);
 
     if (caller == NULL) {
@@ -403,16 +410,9 @@ ngx_http_llm_caller_text(ngx_http_request_t *r, uintptr_t data, ngx_str_t *s)
         *s = caller->user;
         break;
 
-    case NGX_HTTP_LLM_V_ORG:
+    default: /* NGX_HTTP_LLM_V_ORG */
         *s = caller->org;
         break;
-
-    default:
-        priority = llm_priority_name(caller->client->priority
-                                     ? caller->client->priority
-                                     : LLM_PRIORITY_NORMAL);
-        s->data = (u_char *) priority.data;
-        s->len = priority.len;
     }
 
     return NGX_OK;

@@ -164,7 +164,7 @@ is(who(qr/\|app\|/), '/v1/chat/completions|200|app|alice|acme|normal|-|search|5|
 is(who(qr/\|turn\|/), '/v1/chat/completions|200|turn|alice|other|high|-|-|-|-', '... or its own');
 is(who(qr/\|free\|/), '/v1/chat/completions|200|free|nobody|-|normal|-|-|-|-',
     '... a user without a record');
-like($gw->access('who.log'), qr/\|401\|-\|-\|-\|-\|policy_unauthorized\|-\|-\|-/, '... nobody');
+like($gw->access('who.log'), qr/\|401\|-\|-\|-\|normal\|policy_unauthorized\|-\|-\|-/, '... nobody');
 
 
 # ---- nginx's own ways -----------------------------------------------------------

@@ -3,9 +3,14 @@
 
 use lib 't/lib';
 use Test::LLM;
+use Digest::SHA qw(sha256_hex);
 
+my %key = map { $_ => "sk-llm-shed-$_-000000000000" } qw(slow fast open);
 my $up = Test::LLM::Upstream->new;
-my $gw = Test::LLM::Gateway->new(vars => { UP => $up->port }, workers => 2, env => { KEY_1 => 'sk-shed-0001', KEY_2 => 'sk-shed-0002' }, conf => <<'EOC')->start;
+my $gw = Test::LLM::Gateway->new(secrets => [ values %key ], files => { 'clients.json' => to_json({ clients => [
+    { id => 'slow', key_sha256 => sha256_hex($key{slow}), priority => 'low' },
+    { id => 'fast', key_sha256 => sha256_hex($key{fast}), priority => 'high' },
+    { id => 'open', key_sha256 => sha256_hex($key{open}) } ] }) }, vars => { UP => $up->port }, workers => 2, env => { KEY_1 => 'sk-shed-0001', KEY_2 => 'sk-shed-0002' }, conf => <<'EOC')->start;
     llm_zone t:8m;
     llm_provider whole { dialect openai; base_url http://127.0.0.1:%%UP%%/whole/v1; breaker off;
         shed latency=300ms window=1s max=100%; }
@@ -36,7 +41,8 @@ my $gw = Test::LLM::Gateway->new(vars => { UP => $up->port }, workers => 2, env 
         variant  green  whole  100%;
     }
     llm_priority $http_x_priority;
-    log_format p "$uri $status $llm_error $llm_status_class";
+    llm_clients %%DIR%%/clients.json;
+    log_format p "$uri $status $llm_error $llm_status_class $llm_client $llm_priority";
     access_log %%DIR%%/logs/p.log p;
     server {
         listen 127.0.0.1:%%PORT%%;
@@ -54,6 +60,7 @@ my $gw = Test::LLM::Gateway->new(vars => { UP => $up->port }, workers => 2, env 
         location /s/     { llm_pass s; }
         location /t/     { llm_pass t; }
         location /limit/ { llm_limit 2r/h; llm_pass whole; }
+        location /auth/  { llm_auth on; llm_pass quota; }
         location /low/   { llm_priority low; llm_pass whole; }
         location /admin/ { llm_admin; }
         location /metrics { llm_metrics; }
@@ -79,7 +86,7 @@ sub shed_of {
     return $p->{shed};
 }
 
-my $hung = 0;
+my ($hung, $log) = (0);
 
 # so many requests hang at a provider, for longer than its target
 sub hang {
@@ -219,6 +226,16 @@ ok(wait_for(sub { ask('quota', 'low')->status == 503 }, 10), 'nothing is left: l
 is(ask('quota', 'normal')->header('x-llm-error'), 'policy_shed', '... and normal ones');
 is(ask('quota', 'high')->status, 200, '... not high ones: the provider decides');
 like($gw->log, qr/provider "quota": shedding begins: [01]\.\d\d% of its quota are left/, '... the log says why');
+
+# whose record has a priority needs nobody else's word
+my $as = sub { $gw->http(POST => '/auth/v1/chat/completions', { 'x-priority' => $_[1], 'x-api-key' => $key{$_[0]} }, chat_body('m'))->status };
+is($as->('slow', 'high'), 503, 'a client of low priority is shed, whatever it says');
+is($as->('fast', 'low'), 200, '... one of high priority is not');
+is($as->('open', 'low'), 503, '... one without: as llm_priority says');
+is($as->('open', 'high'), 200, '... low or high');
+ok(wait_for(sub { $log = do { local (@ARGV, $/) = $gw->dir . '/logs/p.log'; <> }; 4 == (() = $log =~ m{/auth/}g) }, 5), '... in the log');
+like($log, qr{503 policy_shed shed slow low\n.* fast high\n.*503 policy_shed shed open low\n.* open high\n}s, '... as $llm_priority')
+    or diag $log;
 
 # the very long names of Anthropic, on an error
 $up->on('/quota/*' => reply(429, {
