@@ -22,7 +22,6 @@ static ngx_int_t ngx_http_llm_admin_token_arg(ngx_conf_t *cf,
 static ngx_int_t ngx_http_llm_admin_realip(ngx_conf_t *cf);
 static ngx_int_t ngx_http_llm_admin_handler(ngx_http_request_t *r);
 static ngx_http_llm_admin_t *ngx_http_llm_admin_begin(ngx_http_request_t *r);
-static ngx_int_t ngx_http_llm_admin_end(ngx_http_llm_admin_t *a, ngx_int_t rc);
 static ngx_int_t ngx_http_llm_admin_find(ngx_http_llm_admin_t *a);
 static ngx_int_t ngx_http_llm_admin_match(ngx_http_llm_admin_call_t *call,
     ngx_str_t *path, ngx_str_t *name);
@@ -357,7 +356,7 @@ ngx_http_llm_admin_begin(ngx_http_request_t *r)
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_http_llm_admin_end(ngx_http_llm_admin_t *a, ngx_int_t rc)
 {
     if (rc != NGX_DONE
@@ -531,6 +530,11 @@ ngx_http_llm_admin_body_handler(ngx_http_request_t *r)
 
     if (rc == NGX_OK) {
         rc = a->call->handler(a);
+    }
+
+    if (rc == NGX_AGAIN) {
+        r->write_event_handler = ngx_http_request_empty_handler;
+        return;
     }
 
     ngx_http_finalize_request(r, ngx_http_llm_admin_end(a, rc));

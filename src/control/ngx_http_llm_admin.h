@@ -5,6 +5,7 @@
  * admin.c          the directive, the table of calls, the request's body
  * admin_access.c   who may call
  * admin_json.c     trees of JSON, refusals, and the answer on its way
+ * admin_wait.c     answers that wait for Redis
  * admin_view.c     what a split looks like
  * admin_split.c    calls about splits and experiments
  * admin_switch.c   calls about providers, models, keys; the audit trail
@@ -44,10 +45,13 @@ typedef struct ngx_http_llm_admin_s  ngx_http_llm_admin_t;
 /*
  * A call's handler and its helpers return NGX_OK (go on), NGX_DONE (the answer
  * stands in a->answer and a->status) or NGX_ERROR (no memory: 500).  A handler
- * ends with NGX_DONE or NGX_ERROR.
+ * ends with NGX_DONE or NGX_ERROR; or, for a change that waits for Redis, with
+ * NGX_AGAIN.
  */
 
 typedef ngx_int_t (*ngx_http_llm_admin_pt)(ngx_http_llm_admin_t *a);
+
+typedef struct ngx_http_llm_admin_wait_s  ngx_http_llm_admin_wait_t;
 
 typedef struct {
     ngx_uint_t                  method;        /* NGX_HTTP_GET, _PUT, _POST */
@@ -71,6 +75,10 @@ struct ngx_http_llm_admin_s {
     ngx_uint_t                  status;
     cJSON                      *answer;        /* freed with the request */
     ngx_uint_t                  failed;        /* memory, while it was built */
+
+    ngx_http_llm_split_t       *split;         /* of a change that waits … */
+    uint64_t                    version;
+    llm_verb_t                  verb;
 };
 
 
@@ -128,6 +136,18 @@ void ngx_http_llm_admin_put_ratio(ngx_http_llm_admin_t *a, cJSON *parent,
     const char *name, double sum, double n);
 void ngx_http_llm_admin_put_percent(ngx_http_llm_admin_t *a, cJSON *parent,
     const ngx_str_t *name, uint32_t bp);
+
+/* For what is answered later: the handler that asks for it ends with NGX_AGAIN.
+ * back: the call, or NULL when nobody waits for its answer any more; `wait` is
+ * gone then.  then: sends the answer. */
+
+ngx_http_llm_admin_wait_t *ngx_http_llm_admin_wait(ngx_http_llm_admin_t *a);
+ngx_http_llm_admin_t *ngx_http_llm_admin_back(ngx_http_llm_admin_wait_t *wait);
+void ngx_http_llm_admin_then(ngx_http_llm_admin_t *a, ngx_int_t rc);
+
+/* What a content handler returns for a call that ended so. */
+
+ngx_int_t ngx_http_llm_admin_end(ngx_http_llm_admin_t *a, ngx_int_t rc);
 
 /* The answer's object, made when it is asked for the first time. */
 

@@ -27,6 +27,10 @@ static ngx_int_t ngx_http_llm_admin_verb_args(ngx_http_llm_admin_t *a,
     ngx_http_llm_split_t *split, llm_act_t *act);
 static ngx_int_t ngx_http_llm_admin_act(ngx_http_llm_admin_t *a,
     ngx_http_llm_split_t *split, uint64_t version, llm_act_t *act);
+static void ngx_http_llm_admin_acted(void *data, ngx_int_t rc,
+    llm_act_result_t result, const llm_split_doc_t *doc);
+static ngx_int_t ngx_http_llm_admin_answer(ngx_http_llm_admin_t *a,
+    ngx_int_t rc, llm_act_result_t result, const llm_split_doc_t *doc);
 static ngx_int_t ngx_http_llm_admin_act_refused(ngx_http_llm_admin_t *a,
     ngx_http_llm_split_t *split, const llm_split_doc_t *doc,
     llm_act_result_t result);
@@ -313,16 +317,17 @@ ngx_http_llm_admin_verb_args(ngx_http_llm_admin_t *a,
 }
 
 
-/* In force in all workers before the answer is made. */
+/* In force in all workers before the answer is made; where Redis has to hear of
+ * it first, the answer waits. */
 
 static ngx_int_t
 ngx_http_llm_admin_act(ngx_http_llm_admin_t *a, ngx_http_llm_split_t *split,
     uint64_t version, llm_act_t *act)
 {
-    ngx_int_t         rc;
-    llm_str_t         word;
-    llm_split_doc_t   doc;
-    llm_act_result_t  result;
+    ngx_int_t                   rc;
+    llm_split_doc_t             doc;
+    llm_act_result_t            result;
+    ngx_http_llm_admin_wait_t  *wait;
 
     rc = ngx_http_llm_admin_get_reason(a);
 
@@ -330,32 +335,83 @@ ngx_http_llm_admin_act(ngx_http_llm_admin_t *a, ngx_http_llm_split_t *split,
         return rc;
     }
 
-    rc = ngx_http_llm_split_act(&a->lmcf->store, &split->store, version, act,
-                                &a->actor, &doc, &result);
+    a->split = split;
+    a->version = version;
+    a->verb = act->verb;
+
+    wait = ngx_http_llm_admin_wait(a);
+    if (wait == NULL) {
+        return NGX_ERROR;
+    }
+
+    rc = ngx_http_llm_split_propose(&a->lmcf->store, &split->store, version,
+                                    act, &a->actor, &doc, &result,
+                                    ngx_http_llm_admin_acted, wait);
+
+    if (rc == NGX_AGAIN) {
+        return NGX_AGAIN;
+    }
+
+    (void) ngx_http_llm_admin_back(wait);
+
+    return ngx_http_llm_admin_answer(a, rc, result, &doc);
+}
+
+
+static void
+ngx_http_llm_admin_acted(void *data, ngx_int_t rc, llm_act_result_t result,
+    const llm_split_doc_t *doc)
+{
+    ngx_http_llm_admin_t  *a;
+
+    a = ngx_http_llm_admin_back(data);
+
+    if (a) {
+        ngx_http_llm_admin_then(a, ngx_http_llm_admin_answer(a, rc, result,
+                                                             doc));
+    }
+}
+
+
+static ngx_int_t
+ngx_http_llm_admin_answer(ngx_http_llm_admin_t *a, ngx_int_t rc,
+    llm_act_result_t result, const llm_split_doc_t *doc)
+{
+    llm_str_t              word;
+    ngx_http_llm_split_t  *split;
+
+    split = a->split;
+
+    if (rc == NGX_BUSY) {
+        return ngx_http_llm_admin_refuse(a, NGX_HTTP_SERVICE_UNAVAILABLE,
+                   "control_plane_unavailable",
+                   "Redis does not answer, and what may raise the share of a "
+                   "variant waits for it; abort and pause do not");
+    }
 
     if (rc == NGX_DECLINED) {
         rc = ngx_http_llm_admin_refuse(a, NGX_HTTP_PRECONDITION_FAILED,
                  "version_mismatch",
                  "the version is %uL, not %uL: somebody changed the split "
-                 "meanwhile", doc.version, version);
+                 "meanwhile", doc->version, a->version);
 
-        ngx_http_llm_admin_view(a, split, &doc, ngx_http_llm_admin_root(a));
+        ngx_http_llm_admin_view(a, split, doc, ngx_http_llm_admin_root(a));
 
         return rc;
     }
 
     if (result != LLM_ACT_DONE && result != LLM_ACT_SAME) {
-        return ngx_http_llm_admin_act_refused(a, split, &doc, result);
+        return ngx_http_llm_admin_act_refused(a, split, doc, result);
     }
 
-    word = llm_verb_name(act->verb);
+    word = llm_verb_name(a->verb);
 
     ngx_log_error(NGX_LOG_NOTICE, a->request->connection->log, 0,
                   "llm admin: split \"%V\": %*s by %V, %s version %uL",
                   &split->name, word.len, word.data, &a->actor.actor,
-                  result == LLM_ACT_DONE ? "now" : "still", doc.version);
+                  result == LLM_ACT_DONE ? "now" : "still", doc->version);
 
-    ngx_http_llm_admin_view(a, split, &doc, ngx_http_llm_admin_root(a));
+    ngx_http_llm_admin_view(a, split, doc, ngx_http_llm_admin_root(a));
 
     return NGX_DONE;
 }

@@ -100,6 +100,13 @@ ngx_http_llm_admin_view_short(ngx_http_llm_admin_t *a,
     ngx_http_llm_admin_put_str(a, out, "baseline",
                                &split->variants[doc->base].name);
     ngx_http_llm_admin_put_time(a, out, "updated", doc->updated);
+
+    if (a->lmcf->store.redis) {
+        ngx_http_llm_admin_put_bool(a, out, "shared",
+                                 ngx_http_llm_split_is_shared(&split->store));
+        ngx_http_llm_admin_put_bool(a, out, "lease_expired",
+                                 ngx_http_llm_split_is_lost(&split->store));
+    }
 }
 
 

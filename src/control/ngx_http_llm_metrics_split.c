@@ -303,6 +303,18 @@ ngx_http_llm_metrics_split_state(ngx_http_llm_page_t *page,
                                 ngx_http_llm_view(&split[i]->name));
         ngx_http_llm_page_uint(page, rd[i].doc.version);
     }
+
+    ngx_http_llm_page_family(page, "llm_split_lease_expired", "gauge",
+                             "Whether the baseline answers everybody because "
+                             "there is no word from Redis.");
+
+    for (i = 0; i < lmcf->splits.nelts; i++) {
+        ngx_http_llm_page_sample(page, "");
+        ngx_http_llm_page_label(page, "split",
+                                ngx_http_llm_view(&split[i]->name));
+        ngx_http_llm_page_uint(page,
+                               ngx_http_llm_split_is_lost(&split[i]->store));
+    }
 }
 
 

@@ -197,6 +197,9 @@ int llm_rollout_wake(const llm_rollout_conf_t *conf, llm_split_doc_t *doc,
  * were to. */
 void llm_rollout_shift(llm_split_doc_t *doc, int64_t ms);
 
+/* Remembers an abort; of too many the oldest is forgotten. */
+void llm_rollout_entomb(llm_split_doc_t *doc, const llm_tomb_t *tomb);
+
 /* Who changed the document may have died in the middle of it: buckets and
  * weights agree again, and what is barred gets nothing.  1: they did not. */
 int llm_rollout_heal(llm_split_doc_t *doc, uint8_t *owner, llm_msec_t now);

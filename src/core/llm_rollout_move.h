@@ -41,9 +41,6 @@ void llm_rollout_pause(llm_split_doc_t *doc, llm_rollout_why_t why,
 /* Who becomes the baseline when it is aborted itself; n: nobody is left. */
 uint32_t llm_rollout_heir(const llm_split_doc_t *doc);
 
-/* Remembers an abort; of too many the oldest is forgotten. */
-void llm_rollout_entomb(llm_split_doc_t *doc, const llm_tomb_t *tomb);
-
 #pragma GCC visibility pop
 
 #endif /* LLM_ROLLOUT_MOVE_H */

@@ -53,6 +53,8 @@ static ngx_http_llm_member_t  ngx_http_llm_split_members[] = {
     { ngx_string("sample"), 1, 4, 1, ngx_http_llm_set_sample },
     { ngx_string("webhook"), 1, 1, 1, ngx_http_llm_set_webhook },
     { ngx_string("on_reload"), 1, 1, 1, ngx_http_llm_set_on_reload },
+    { ngx_string("on_control_loss"), 1, 1, 1,
+      ngx_http_llm_set_on_control_loss },
     { ngx_string("internal"), 0, 0, 1, ngx_http_llm_set_internal },
     { ngx_null_string, 0, 0, 0, NULL }
 };

@@ -76,6 +76,7 @@ char *ngx_http_llm_set_experiment(ngx_conf_t *cf, void *block);
 char *ngx_http_llm_set_sample(ngx_conf_t *cf, void *block);
 char *ngx_http_llm_set_webhook(ngx_conf_t *cf, void *block);
 char *ngx_http_llm_set_on_reload(ngx_conf_t *cf, void *block);
+char *ngx_http_llm_set_on_control_loss(ngx_conf_t *cf, void *block);
 char *ngx_http_llm_set_internal(ngx_conf_t *cf, void *block);
 
 /* split_rollout.c: what moves the weights */

@@ -80,6 +80,10 @@ static ngx_http_llm_arg_t  ngx_http_llm_sample_args[] = {
 
 static char  *ngx_http_llm_on_reload_words[] = { "keep", "reset", NULL };
 
+/* … of store.keep */
+
+static char  *ngx_http_llm_on_loss_words[] = { "baseline", "keep", NULL };
+
 
 /* sticky EXPR ...: in order of preference; several lines add up */
 
@@ -451,6 +455,31 @@ ngx_http_llm_set_on_reload(ngx_conf_t *cf, void *block)
     }
 
     sb->split->store.reset = n ? 1 : 0;
+
+    return NGX_CONF_OK;
+}
+
+
+/* on_control_loss baseline | keep */
+
+char *
+ngx_http_llm_set_on_control_loss(ngx_conf_t *cf, void *block)
+{
+    ngx_http_llm_split_block_t *sb = block;
+
+    ngx_int_t   n;
+    ngx_str_t  *value;
+
+    value = cf->args->elts;
+    ngx_http_llm_split_digest(sb, value, cf->args->nelts);
+
+    n = ngx_http_llm_word(cf, &value[1], "way without Redis",
+                          ngx_http_llm_on_loss_words);
+    if (n == NGX_ERROR) {
+        return NGX_CONF_ERROR;
+    }
+
+    sb->split->store.keep = n ? 1 : 0;
 
     return NGX_CONF_OK;
 }

@@ -193,6 +193,19 @@ typedef struct {
 struct ngx_http_llm_split_node_s {
     ngx_http_llm_node_t           node;
     uint64_t                      digest;   /* of the block */
+    uint64_t                      origin;   /* … of the block whose weights the
+                                               document began with, on whatever
+                                               node */
+    uint64_t                      tag;      /* of the document … */
+    uint64_t                      shared;   /* … and of the one in Redis; 0:
+                                               there is none, or none known */
+    uint64_t                      token;    /* … by which Redis knows it */
+    uint32_t                      known;    /* Redis was asked */
+    uint32_t                      repair;   /* Redis lost what it had */
+    uint32_t                      foreign;  /* it has one of other variants */
+    uint32_t                      start;    /* start=now, by who leads */
+    uint32_t                      lost;     /* no word from Redis for too long:
+                                               the baseline answers */
     uint32_t                      n;
     uint32_t                      news;     /* of a new node, for its first
                                                worker: NGX_HTTP_LLM_NEWS_ */
@@ -396,65 +409,6 @@ uint64_t ngx_http_llm_switch_hash(const ngx_http_llm_store_switch_t *sw);
 ngx_int_t ngx_http_llm_votes_link(ngx_http_llm_store_t *store);
 
 
-/* ngx_http_llm_split_node.c */
-
-/* Finds or makes the node of a split, when the configuration is read; `before`:
- * the store of the configuration in force, or NULL. */
-ngx_int_t ngx_http_llm_split_link(ngx_http_llm_store_t *store,
-    ngx_http_llm_store_split_t *split, ngx_http_llm_store_t *before);
-
-/* A worker runs, so the configuration is in force: what is new about its splits
- * goes to the audit trail, and start=now starts. */
-void ngx_http_llm_splits_run(ngx_http_llm_store_t *store);
-
-/* Takes salt and owners over from an older document, `place` being the indexes
- * of its variants here, 0xff for none; the weights stay those of the file. */
-void ngx_http_llm_split_follow_locked(ngx_http_llm_store_t *store,
-    ngx_http_llm_split_node_t *sn, const llm_split_doc_t *old,
-    const uint8_t *owner, const uint8_t place[256]);
-
-/* A worker is gone: nobody knows which of the running requests were its, nor
- * what it was about to change. */
-void ngx_http_llm_split_forgive_locked(ngx_http_llm_root_t *root,
-    llm_msec_t now);
-
-/* The clock was set by that much. */
-void ngx_http_llm_splits_shift_locked(ngx_http_llm_root_t *root, int64_t ms);
-
-
-/* ngx_http_llm_split_act.c */
-
-/* As ngx_http_llm_split_act(), of any version. */
-llm_act_result_t ngx_http_llm_split_act_locked(ngx_http_llm_store_t *store,
-    ngx_http_llm_store_split_t *split, const llm_act_t *act,
-    ngx_http_llm_actor_t *actor);
-
-/* What hangs on a document that changed: to be saved, a new phase. */
-void ngx_http_llm_split_changed_locked(ngx_http_llm_store_t *store,
-    ngx_http_llm_split_node_t *sn, const llm_split_doc_t *before);
-
-/* The entry of a change, in the order of the changes.  `actor` NULL: the
- * configuration; `before` may be NULL. */
-void ngx_http_llm_split_audit_locked(ngx_http_llm_store_t *store,
-    ngx_http_llm_store_split_t *split, ngx_str_t *action,
-    const llm_split_doc_t *before, ngx_http_llm_actor_t *actor);
-
-/* The variant of a node with that hash, or NGX_HTTP_LLM_NOWHERE. */
-static ngx_inline uint32_t
-ngx_http_llm_split_index(const ngx_http_llm_split_node_t *sn, uint64_t name)
-{
-    uint32_t  i;
-
-    for (i = 0; i < sn->n; i++) {
-        if (sn->names[i] == name) {
-            return i;
-        }
-    }
-
-    return NGX_HTTP_LLM_NOWHERE;
-}
-
-
 /* ngx_http_llm_audit.c */
 
 #define NGX_HTTP_LLM_AUDIT_FIELDS  1400     /* bytes of a split's fields */
@@ -611,5 +565,7 @@ ngx_int_t ngx_http_llm_state_put_traffic(ngx_http_llm_store_t *store,
     cJSON *tree);
 void ngx_http_llm_state_get_traffic(ngx_http_llm_store_t *store,
     const cJSON *tree, ngx_pool_t *temp);
+
+#include "ngx_http_llm_split_node.h"
 
 #endif /* _NGX_HTTP_LLM_SHM_H_INCLUDED_ */

@@ -9,12 +9,9 @@
 
 #include "llm_json.h"
 #include "ngx_http_llm_shm.h"
+#include "ngx_http_llm_sync_split.h"
 
 
-static void ngx_http_llm_split_start_locked(ngx_http_llm_store_split_t *split,
-    llm_msec_t now);
-static void ngx_http_llm_split_spread_locked(ngx_http_llm_root_t *root,
-    ngx_http_llm_store_split_t *split, llm_msec_t now);
 static void ngx_http_llm_split_put_doc(llm_buf_t *out,
     const ngx_http_llm_store_split_t *split, const llm_split_doc_t *doc,
     ngx_uint_t weights);
@@ -47,6 +44,7 @@ ngx_http_llm_split_act(ngx_http_llm_store_t *store,
     ngx_http_llm_store_unlock(store);
 
     ngx_http_llm_audit_relieve(store);
+    ngx_http_llm_sync_split_push(store, split);
 
     return rc;
 }
@@ -93,10 +91,7 @@ ngx_http_llm_split_act_locked(ngx_http_llm_store_t *store,
 }
 
 
-/* What triggers knew of the canary is over; what the baseline does now is kept
- * for the time when nobody is left in it. */
-
-static void
+void
 ngx_http_llm_split_start_locked(ngx_http_llm_store_split_t *split,
     llm_msec_t now)
 {
@@ -130,6 +125,7 @@ ngx_http_llm_split_changed_locked(ngx_http_llm_store_t *store,
 
     root = store->root;
     root->changes++;
+    sn->tag = llm_rollout_tag(&sn->doc, sn->owner);
 
     /* who has no weight is not guarded, were it for less than a tick */
 
@@ -146,9 +142,22 @@ ngx_http_llm_split_changed_locked(ngx_http_llm_store_t *store,
         return;
     }
 
-    /* an experiment's arms are compared under one mix of users only */
+    ngx_http_llm_split_phase_locked(sn, sn->phase + 1);
+}
 
-    sn->phase++;
+
+/* An experiment's arms are compared under one mix of users only. */
+
+void
+ngx_http_llm_split_phase_locked(ngx_http_llm_split_node_t *sn, uint64_t phase)
+{
+    ngx_uint_t  i;
+
+    if (sn->phase == phase) {
+        return;
+    }
+
+    sn->phase = phase;
 
     for (i = 0; i < sn->n; i++) {
         if (sn->arm[i]) {
@@ -158,10 +167,7 @@ ngx_http_llm_split_changed_locked(ngx_http_llm_store_t *store,
 }
 
 
-/* Workers of older configurations, which drain, still look at older nodes of
- * this split: what is barred here is barred there. */
-
-static void
+void
 ngx_http_llm_split_spread_locked(ngx_http_llm_root_t *root,
     ngx_http_llm_store_split_t *split, llm_msec_t now)
 {

@@ -10,6 +10,10 @@
 #include "ngx_http_llm_shm.h"
 
 
+#define NGX_HTTP_LLM_SPLIT_LEASE  15000     /* ms without a word from Redis */
+#define NGX_HTTP_LLM_SPLIT_AHEAD  2000      /* clocks of workers may differ */
+
+
 #define ngx_http_llm_load(word)  __atomic_load_n(word, __ATOMIC_RELAXED)
 
 
@@ -48,7 +52,8 @@ ngx_http_llm_split_pick(ngx_http_llm_store_t *store,
     *bucket = b;
     variant = ngx_http_llm_load(&sn->owner[b]);
 
-    return variant < sn->n ? variant : ngx_http_llm_split_base(split);
+    return variant < sn->n && !ngx_http_llm_split_is_lost(split)
+           ? variant : ngx_http_llm_split_base(split);
 }
 
 
@@ -56,7 +61,44 @@ ngx_uint_t
 ngx_http_llm_split_is_barred(ngx_http_llm_store_split_t *split,
     uint32_t variant)
 {
-    return (ngx_http_llm_load(&split->node->doc.barred) >> variant) & 1;
+    ngx_http_llm_split_node_t  *sn;
+
+    sn = split->node;
+
+    return ((ngx_http_llm_load(&sn->doc.barred) >> variant) & 1)
+           || (variant == ngx_http_llm_load(&sn->doc.canary)
+               && variant != ngx_http_llm_load(&sn->doc.base)
+               && ngx_http_llm_split_is_lost(split));
+}
+
+
+ngx_uint_t
+ngx_http_llm_split_is_lost(ngx_http_llm_store_split_t *split)
+{
+    uint32_t               state;
+    llm_msec_t             seen;
+    ngx_http_llm_root_t   *root;
+    ngx_http_llm_store_t  *store;
+
+    store = split->store;
+
+    if (store->redis == NULL || split->keep) {
+        return 0;
+    }
+
+    state = ngx_http_llm_load(&split->node->doc.state);
+
+    if (state != LLM_ROLLOUT_PROGRESSING && state != LLM_ROLLOUT_PAUSED
+        && state != LLM_ROLLOUT_SOAKING)
+    {
+        return 0;
+    }
+
+    root = store->root;
+    seen = ngx_http_llm_load(&root->nodes.seen);
+
+    return ngx_http_llm_store_now(store) - seen + NGX_HTTP_LLM_SPLIT_AHEAD
+           > NGX_HTTP_LLM_SPLIT_LEASE + NGX_HTTP_LLM_SPLIT_AHEAD;
 }
 
 

@@ -20,12 +20,17 @@ static ngx_http_llm_split_node_t *ngx_http_llm_split_find(
 static ngx_uint_t ngx_http_llm_split_is_same(
     const ngx_http_llm_store_split_t *split,
     const ngx_http_llm_split_node_t *sn);
+static ngx_uint_t ngx_http_llm_split_has_names(
+    const ngx_http_llm_store_split_t *split,
+    const ngx_http_llm_split_node_t *sn);
 static void ngx_http_llm_split_touch(ngx_http_llm_store_t *store,
     ngx_http_llm_split_node_t *sn);
 static ngx_int_t ngx_http_llm_split_make(ngx_http_llm_store_t *store,
     ngx_http_llm_store_split_t *split, uint64_t hash);
 static ngx_int_t ngx_http_llm_split_cells(ngx_http_llm_store_t *store,
     ngx_http_llm_store_split_t *split, ngx_http_llm_split_node_t *sn);
+static void ngx_http_llm_split_adopt(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_split_t *split, ngx_http_llm_split_node_t *old);
 static void ngx_http_llm_split_inherit(ngx_http_llm_store_t *store,
     ngx_http_llm_store_split_t *split, ngx_http_llm_split_node_t *old);
 static void ngx_http_llm_split_tell_reset(ngx_http_llm_store_t *store,
@@ -43,6 +48,8 @@ ngx_http_llm_split_link(ngx_http_llm_store_t *store,
     uint64_t                    hash;
     ngx_http_llm_split_node_t  *old;
 
+    split->store = store;
+
     hash = llm_fnv64(ngx_http_llm_str(&split->name), 0);
     old = ngx_http_llm_split_find(store, hash, before);
 
@@ -54,6 +61,13 @@ ngx_http_llm_split_link(ngx_http_llm_store_t *store,
 
     if (ngx_http_llm_split_make(store, split, hash) != NGX_OK) {
         return ngx_http_llm_split_full(store, split);
+    }
+
+    if (old && !split->reset && old->origin == split->digest
+        && ngx_http_llm_split_has_names(split, old))
+    {
+        ngx_http_llm_split_adopt(store, split, old);
+        return NGX_OK;
     }
 
     if (split->start_now) {
@@ -114,11 +128,21 @@ static ngx_uint_t
 ngx_http_llm_split_is_same(const ngx_http_llm_store_split_t *split,
     const ngx_http_llm_split_node_t *sn)
 {
+    return !split->reset && sn->digest == split->digest
+           && sn->variant[0]->window.slot == split->pace.slot
+           && ngx_http_llm_split_has_names(split, sn);
+}
+
+
+/* The same variants in the same order. */
+
+static ngx_uint_t
+ngx_http_llm_split_has_names(const ngx_http_llm_store_split_t *split,
+    const ngx_http_llm_split_node_t *sn)
+{
     ngx_uint_t  i;
 
-    if (split->reset || sn->digest != split->digest || sn->n != split->n
-        || sn->variant[0]->window.slot != split->pace.slot)
-    {
+    if (sn->n != split->n) {
         return 0;
     }
 
@@ -175,6 +199,7 @@ ngx_http_llm_split_make(ngx_http_llm_store_t *store,
     sn->node.made = store->generation;
     sn->node.used = store->generation;
     sn->digest = split->digest;
+    sn->origin = split->digest;
     sn->n = (uint32_t) split->n;
 
     for (i = 0; i < split->n; i++) {
@@ -191,6 +216,7 @@ ngx_http_llm_split_make(ngx_http_llm_store_t *store,
     llm_rollout_init(&sn->doc, sn->owner, split->weight, sn->n, hash,
                      ngx_http_llm_store_now(store));
 
+    sn->tag = llm_rollout_tag(&sn->doc, sn->owner);
     split->node = sn;
 
     ngx_http_llm_store_lock(store);
@@ -253,6 +279,28 @@ ngx_http_llm_split_cells(ngx_http_llm_store_t *store,
 }
 
 
+/* Another node had this block before, and its document is here already. */
+
+static void
+ngx_http_llm_split_adopt(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_split_t *split, ngx_http_llm_split_node_t *old)
+{
+    ngx_http_llm_split_node_t  *sn;
+
+    sn = split->node;
+
+    ngx_http_llm_store_lock(store);
+
+    sn->phase = old->phase;
+    sn->doc = old->doc;
+    ngx_memcpy(sn->owner, old->owner, sizeof(sn->owner));
+
+    ngx_http_llm_split_changed_locked(store, sn, NULL);
+
+    ngx_http_llm_store_unlock(store);
+}
+
+
 /* The document stays that of the file, but for what says where users are. */
 
 static void
@@ -285,6 +333,8 @@ ngx_http_llm_split_follow_locked(ngx_http_llm_store_t *store,
     ngx_http_llm_split_node_t *sn, const llm_split_doc_t *old,
     const uint8_t *owner, const uint8_t place[256])
 {
+    uint64_t    word[2];
+    llm_tomb_t  tomb;
     ngx_uint_t  i;
 
     sn->news |= NGX_HTTP_LLM_NEWS_RESET;
@@ -292,6 +342,23 @@ ngx_http_llm_split_follow_locked(ngx_http_llm_store_t *store,
     sn->doc.salt = old->salt;
     sn->doc.version = old->version + 1;
     sn->doc.epoch = old->epoch;
+
+    /* an attempt of its own: what was aborted before does not concern it; the
+     * same one on every node that makes the same change */
+
+    word[0] = sn->digest;
+    word[1] = old->version;
+    sn->doc.rollout = llm_fnv64((llm_str_t) { sizeof(word), (u_char *) word },
+                                0);
+
+    for (i = 0; i < LLM_ROLLOUT_TOMBS && old->tomb[i].version; i++) {
+        tomb = old->tomb[i];
+        tomb.variant = tomb.variant < old->n ? place[tomb.variant] : 0xff;
+
+        if (tomb.variant != 0xff) {
+            llm_rollout_entomb(&sn->doc, &tomb);
+        }
+    }
 
     for (i = 0; i < LLM_SPLIT_BUCKETS; i++) {
         sn->owner[i] = place[owner[i]];
@@ -350,7 +417,14 @@ ngx_http_llm_splits_run(ngx_http_llm_store_t *store)
             ngx_http_llm_split_tell_reset(store, split[i]);
         }
 
-        if (news & NGX_HTTP_LLM_NEWS_START) {
+        if (!(news & NGX_HTTP_LLM_NEWS_START)) {
+            continue;
+        }
+
+        if (store->redis) {
+            split[i]->node->start = 1;      /* by the leader of all nodes */
+
+        } else {
             ngx_http_llm_split_start(store, split[i]);
         }
     }
@@ -379,7 +453,6 @@ static void
 ngx_http_llm_split_start(ngx_http_llm_store_t *store,
     ngx_http_llm_store_split_t *split)
 {
-    llm_str_t         message;
     llm_act_t         act;
     llm_act_result_t  result;
 
@@ -389,6 +462,15 @@ ngx_http_llm_split_start(ngx_http_llm_store_t *store,
     act.variant = LLM_ROLLOUT_NOBODY;
 
     (void) ngx_http_llm_split_act(store, split, 0, &act, NULL, NULL, &result);
+    ngx_http_llm_split_tell_start(store, split, result);
+}
+
+
+void
+ngx_http_llm_split_tell_start(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_split_t *split, llm_act_result_t result)
+{
+    llm_str_t  message;
 
     if (result == LLM_ACT_DONE) {
         ngx_log_error(NGX_LOG_NOTICE, store->log, 0,
@@ -469,6 +551,7 @@ ngx_http_llm_split_forgive_locked(ngx_http_llm_root_t *root,
         sn = ngx_queue_data(q, ngx_http_llm_split_node_t, node.queue);
 
         if (llm_rollout_heal(&sn->doc, sn->owner, now)) {
+            sn->tag = llm_rollout_tag(&sn->doc, sn->owner);
             root->changes++;
         }
     }

@@ -11,6 +11,7 @@
 #include <ngx_http.h>
 
 #include "ngx_http_llm_shm.h"
+#include "ngx_http_llm_sync_split.h"
 
 
 #define NGX_HTTP_LLM_TICK_CLEAR   60000     /* all clear, before a step */
@@ -36,6 +37,8 @@ typedef struct {
                                         [LLM_SPLIT_VARIANTS];
     ngx_http_llm_split_event_t   event[NGX_HTTP_LLM_TICK_EVENTS];
     ngx_uint_t                   n;
+    llm_rollout_move_t           move;      /* to be made in Redis first */
+    ngx_http_llm_state_doc_t     moved;     /* … the document after it */
 } ngx_http_llm_tick_t;
 
 
@@ -47,6 +50,11 @@ static void ngx_http_llm_tick_triggers_locked(ngx_http_llm_tick_t *t,
 static void ngx_http_llm_tick_fire_locked(ngx_http_llm_tick_t *t,
     uint32_t variant, ngx_uint_t trigger);
 static void ngx_http_llm_tick_rollout_locked(ngx_http_llm_tick_t *t);
+static ngx_uint_t ngx_http_llm_tick_may_move_locked(ngx_http_llm_tick_t *t,
+    const llm_rollout_in_t *in);
+static void ngx_http_llm_tick_lease(ngx_http_llm_tick_t *t);
+static void ngx_http_llm_tick_propose(ngx_http_llm_tick_t *t,
+    ngx_http_llm_split_event_pt event, void *data);
 static void ngx_http_llm_tick_evidence_locked(ngx_http_llm_tick_t *t,
     llm_rollout_in_t *in);
 static ngx_http_llm_split_event_t *ngx_http_llm_tick_event(
@@ -67,6 +75,7 @@ ngx_http_llm_split_tick(ngx_http_llm_store_t *store,
     t.node = split->node;
     t.now = ngx_http_llm_store_now(store);
     t.n = 0;
+    t.move = LLM_ROLLOUT_STAY;
 
     ngx_http_llm_store_lock(store);
     ngx_http_llm_tick_watch_locked(&t);
@@ -91,8 +100,15 @@ ngx_http_llm_split_tick(ngx_http_llm_store_t *store,
 
     ngx_http_llm_store_unlock(store);
 
+    ngx_http_llm_sync_split_push(store, split);
+    ngx_http_llm_tick_lease(&t);
+
     for (i = 0; i < t.n; i++) {
         event(data, &t.event[i]);
+    }
+
+    if (t.move != LLM_ROLLOUT_STAY) {
+        ngx_http_llm_tick_propose(&t, event, data);
     }
 }
 
@@ -289,6 +305,14 @@ ngx_http_llm_tick_event(ngx_http_llm_tick_t *t, uint32_t variant)
 }
 
 
+static const ngx_str_t  ngx_http_llm_tick_actions[] = {
+    [LLM_ROLLOUT_NEXT] = ngx_string("step"),
+    [LLM_ROLLOUT_SOAK] = ngx_string("soak"),
+    [LLM_ROLLOUT_DONE] = ngx_string("complete"),
+    [LLM_ROLLOUT_STUCK] = ngx_string("pause")
+};
+
+
 static void
 ngx_http_llm_tick_rollout_locked(ngx_http_llm_tick_t *t)
 {
@@ -298,13 +322,6 @@ ngx_http_llm_tick_rollout_locked(ngx_http_llm_tick_t *t)
     llm_rollout_move_t    move;
     ngx_http_llm_actor_t  actor;
 
-    static const ngx_str_t  actions[] = {
-        [LLM_ROLLOUT_NEXT] = ngx_string("step"),
-        [LLM_ROLLOUT_SOAK] = ngx_string("soak"),
-        [LLM_ROLLOUT_DONE] = ngx_string("complete"),
-        [LLM_ROLLOUT_STUCK] = ngx_string("pause")
-    };
-
     doc = &t->node->doc;
 
     if (doc->canary >= t->node->n || doc->since != t->node->watch.since) {
@@ -312,6 +329,10 @@ ngx_http_llm_tick_rollout_locked(ngx_http_llm_tick_t *t)
     }
 
     ngx_http_llm_tick_evidence_locked(t, &in);
+
+    if (!ngx_http_llm_tick_may_move_locked(t, &in)) {
+        return;
+    }
 
     before = *doc;
     move = llm_rollout_tick(&t->split->rollout, doc, t->node->owner, &in);
@@ -322,13 +343,107 @@ ngx_http_llm_tick_rollout_locked(ngx_http_llm_tick_t *t)
 
     ngx_memzero(&actor, sizeof(ngx_http_llm_actor_t));
     ngx_str_set(&actor.actor, "controller");
-    action = actions[move];
+    action = ngx_http_llm_tick_actions[move];
 
     ngx_http_llm_split_changed_locked(t->store, t->node, &before);
     ngx_http_llm_split_audit_locked(t->store, t->split, &action, &before,
                                     &actor);
 
     ngx_http_llm_tick_event(t, doc->canary)->move = move;
+}
+
+
+/* Where nodes share the document one of them moves the rollout, and Redis hears
+ * of it first; a pause is made here, like all that raises nothing. */
+
+static ngx_uint_t
+ngx_http_llm_tick_may_move_locked(ngx_http_llm_tick_t *t,
+    const llm_rollout_in_t *in)
+{
+    llm_rollout_move_t          move;
+    ngx_http_llm_split_node_t  *sn;
+    ngx_http_llm_nodes_view_t   view;
+
+    sn = t->node;
+
+    if (t->store->redis == NULL || sn->foreign) {
+        return 1;
+    }
+
+    ngx_http_llm_nodes_view(t->store, &view);
+
+    if (!view.leader || !view.connected || view.learning || !sn->known
+        || sn->tag != sn->shared || t->split->busy)
+    {
+        return 0;
+    }
+
+    ngx_http_llm_state_copy_doc_locked(&t->moved, sn);
+
+    move = llm_rollout_tick(&t->split->rollout, &t->moved.doc, t->moved.owner,
+                            in);
+
+    if (move == LLM_ROLLOUT_STAY || move == LLM_ROLLOUT_STUCK) {
+        return move == LLM_ROLLOUT_STUCK;
+    }
+
+    if (ngx_memcmp(t->moved.doc.weight, sn->doc.weight, sizeof(sn->doc.weight))
+        != 0)
+    {
+        t->moved.phase++;
+    }
+
+    t->move = move;
+
+    return 0;
+}
+
+
+/* Said once each way, but not while there is no first word yet. */
+
+static void
+ngx_http_llm_tick_lease(ngx_http_llm_tick_t *t)
+{
+    uint32_t              lost;
+    ngx_uint_t            level;
+    ngx_http_llm_root_t  *root;
+
+    root = t->store->root;
+    lost = root->nodes.seen && ngx_http_llm_split_is_lost(t->split);
+
+    if (__atomic_exchange_n(&t->node->lost, lost, __ATOMIC_RELAXED) == lost) {
+        return;
+    }
+
+    level = lost ? NGX_LOG_ERR : NGX_LOG_NOTICE;
+
+    ngx_log_error(level, t->store->log, 0,
+                  "llm: split \"%V\": %s", &t->split->name,
+                  lost ? "no word from Redis for 15 s while a rollout is under "
+                         "way: the baseline answers everybody (lease_expired)"
+                       : "word from Redis: variants have their weights again");
+}
+
+
+static void
+ngx_http_llm_tick_propose(ngx_http_llm_tick_t *t,
+    ngx_http_llm_split_event_pt event, void *data)
+{
+    ngx_str_t                   action;
+    ngx_http_llm_split_event_t  e;
+
+    ngx_memzero(&e, sizeof(ngx_http_llm_split_event_t));
+
+    e.split = t->split;
+    e.verb = LLM_VERBS;
+    e.variant = t->moved.doc.canary;
+    e.doc = t->moved.doc;
+    e.move = t->move;
+
+    action = ngx_http_llm_tick_actions[t->move];
+
+    ngx_http_llm_split_propose_move(t->store, t->split, &t->moved, &e, &action,
+                                    event, data);
 }
 
 

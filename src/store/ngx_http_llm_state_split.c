@@ -1,14 +1,17 @@
 /*
  * A split's document as JSON, there and back.
  *
- *   {"digest", "version", "epoch", "salt", "rollout", "phase", "state", "why",
- *    "step", "was", "since", "weighed", "until", "rested", "updated",
+ *   {"digest", "origin", "version", "epoch", "salt", "rollout", "phase",
+ *    "state", "why", "step", "was", "since", "weighed", "until", "rested",
+ *    "updated",
  *    "base": NAME, "canary": NAME,
  *    "variants": [{"name", "weight", "barred"}, …],
- *    "owners": [VARIANT, BUCKETS, VARIANT, BUCKETS, …]}
+ *    "owners": [VARIANT, BUCKETS, VARIANT, BUCKETS, …],
+ *    "tombs": [{"version", "rollout", "variant": NAME}, …]}
  *
- * It is worth the zone's while the block of the file is the one it was written
- * for; of another block it tells only where users are.
+ * In the state file it is worth the zone's while the block of the configuration
+ * is the one it was written for, or the one its weights came from; of another
+ * block it tells only where users are.  In Redis its times are Redis's.
  */
 
 #include <ngx_config.h>
@@ -17,16 +20,7 @@
 
 #include "llm_hash.h"
 #include "ngx_http_llm_shm.h"
-
-
-/* A document as it stands in the file. */
-typedef struct {
-    llm_split_doc_t             doc;
-    uint64_t                    digest;
-    uint64_t                    phase;
-    uint8_t                     place[256]; /* of its variants in the node */
-    uint8_t                     owner[LLM_SPLIT_BUCKETS];
-} ngx_http_llm_state_doc_t;
+#include "ngx_http_llm_sync_split.h"
 
 
 static ngx_int_t ngx_http_llm_state_put_doc(
@@ -37,8 +31,9 @@ static ngx_int_t ngx_http_llm_state_put_variants(
     cJSON *to);
 static ngx_int_t ngx_http_llm_state_put_owners(const uint8_t *owner,
     cJSON *to);
-static ngx_int_t ngx_http_llm_state_get_doc(ngx_http_llm_state_doc_t *sd,
-    const ngx_http_llm_split_node_t *sn, const cJSON *from);
+static ngx_int_t ngx_http_llm_state_put_tombs(
+    ngx_http_llm_store_split_t *split, const llm_split_doc_t *doc,
+    cJSON *to);
 static uint32_t ngx_http_llm_state_get_variant(
     const ngx_http_llm_state_doc_t *sd, const cJSON *variants,
     const cJSON *from, const char *name);
@@ -47,40 +42,54 @@ static ngx_int_t ngx_http_llm_state_get_variants(
     const cJSON *variants);
 static ngx_int_t ngx_http_llm_state_get_owners(ngx_http_llm_state_doc_t *sd,
     const cJSON *owners);
+static void ngx_http_llm_state_get_tombs(ngx_http_llm_state_doc_t *sd,
+    const cJSON *variants, const cJSON *tombs);
 static uint64_t ngx_http_llm_state_get_hex(const cJSON *from,
     const char *name);
-static ngx_uint_t ngx_http_llm_state_is_same(
-    const ngx_http_llm_state_doc_t *sd, const ngx_http_llm_split_node_t *sn);
 
 
 cJSON *
 ngx_http_llm_state_from_split(ngx_http_llm_store_t *store,
     ngx_http_llm_store_split_t *split)
 {
-    cJSON                      *tree;
-    uint8_t                     owner[LLM_SPLIT_BUCKETS];
-    uint64_t                    phase;
-    llm_split_doc_t             doc;
-    ngx_http_llm_split_node_t  *sn;
-
-    sn = split->node;
+    ngx_http_llm_state_doc_t  sd;
 
     ngx_http_llm_store_lock(store);
-
-    doc = sn->doc;
-    phase = sn->phase;
-    ngx_memcpy(owner, sn->owner, sizeof(owner));
-
+    ngx_http_llm_state_copy_doc_locked(&sd, split->node);
     ngx_http_llm_store_unlock(store);
+
+    return ngx_http_llm_state_from_doc(split, &sd);
+}
+
+
+void
+ngx_http_llm_state_copy_doc_locked(ngx_http_llm_state_doc_t *sd,
+    const ngx_http_llm_split_node_t *sn)
+{
+    sd->doc = sn->doc;
+    sd->digest = sn->digest;
+    sd->origin = sn->origin;
+    sd->phase = sn->phase;
+    ngx_memcpy(sd->owner, sn->owner, sizeof(sd->owner));
+}
+
+
+cJSON *
+ngx_http_llm_state_from_doc(ngx_http_llm_store_split_t *split,
+    const ngx_http_llm_state_doc_t *sd)
+{
+    cJSON  *tree;
 
     tree = cJSON_CreateObject();
 
     if (tree
-        && ngx_http_llm_state_put_hex(tree, "digest", sn->digest) == NGX_OK
-        && ngx_http_llm_state_put(tree, "phase", phase) == NGX_OK
-        && ngx_http_llm_state_put_doc(split, &doc, tree) == NGX_OK
-        && ngx_http_llm_state_put_variants(split, &doc, tree) == NGX_OK
-        && ngx_http_llm_state_put_owners(owner, tree) == NGX_OK)
+        && ngx_http_llm_state_put_hex(tree, "digest", sd->digest) == NGX_OK
+        && ngx_http_llm_state_put_hex(tree, "origin", sd->origin) == NGX_OK
+        && ngx_http_llm_state_put(tree, "phase", sd->phase) == NGX_OK
+        && ngx_http_llm_state_put_doc(split, &sd->doc, tree) == NGX_OK
+        && ngx_http_llm_state_put_variants(split, &sd->doc, tree) == NGX_OK
+        && ngx_http_llm_state_put_owners(sd->owner, tree) == NGX_OK
+        && ngx_http_llm_state_put_tombs(split, &sd->doc, tree) == NGX_OK)
     {
         return tree;
     }
@@ -198,6 +207,40 @@ ngx_http_llm_state_put_owners(const uint8_t *owner, cJSON *to)
 }
 
 
+static ngx_int_t
+ngx_http_llm_state_put_tombs(ngx_http_llm_store_split_t *split,
+    const llm_split_doc_t *doc, cJSON *to)
+{
+    cJSON             *tombs, *item;
+    u_char             name[256];
+    ngx_uint_t         i;
+    const llm_tomb_t  *t;
+
+    tombs = cJSON_AddArrayToObject(to, "tombs");
+
+    for (i = 0; i < LLM_ROLLOUT_TOMBS && doc->tomb[i].version; i++) {
+        t = &doc->tomb[i];
+        item = cJSON_CreateObject();
+
+        if (item == NULL || !cJSON_AddItemToArray(tombs, item)) {
+            cJSON_Delete(item);
+            return NGX_ERROR;
+        }
+
+        if (ngx_http_llm_state_put(item, "version", t->version)
+            || ngx_http_llm_state_put_hex(item, "rollout", t->rollout)
+            || ngx_http_llm_state_c_name(&split->variants[t->variant], name,
+                                         sizeof(name)) == NULL
+            || cJSON_AddStringToObject(item, "variant", (char *) name) == NULL)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return tombs ? NGX_OK : NGX_ERROR;
+}
+
+
 void
 ngx_http_llm_state_to_split(ngx_http_llm_store_t *store,
     ngx_http_llm_store_split_t *split, const cJSON *tree, llm_msec_t seen)
@@ -207,7 +250,7 @@ ngx_http_llm_state_to_split(ngx_http_llm_store_t *store,
 
     sn = split->node;
 
-    if (ngx_http_llm_state_get_doc(&sd, sn, tree) != NGX_OK) {
+    if (ngx_http_llm_state_to_doc(&sd, sn, tree) != NGX_OK) {
         ngx_log_error(NGX_LOG_WARN, store->log, 0,
                       "llm_split \"%V\": what the state file says about it is "
                       "ignored, it makes no sense", &split->name);
@@ -218,13 +261,23 @@ ngx_http_llm_state_to_split(ngx_http_llm_store_t *store,
 
     sn->phase = sd.phase;
 
-    if (!split->reset && ngx_http_llm_state_is_same(&sd, sn)) {
+    if (!split->reset
+        && (sd.digest == sn->digest || sd.origin == sn->digest)
+        && ngx_http_llm_state_fits(&sd, sn))
+    {
         sn->doc = sd.doc;
+        sn->origin = sd.origin;
         sn->news = 0;
         ngx_memcpy(sn->owner, sd.owner, sizeof(sd.owner));
 
-        (void) llm_rollout_wake(&split->rollout, &sn->doc, seen,
-                                ngx_http_llm_store_now(store));
+        /* other nodes, if there are any, may have gone on meanwhile */
+
+        if (store->redis == NULL) {
+            (void) llm_rollout_wake(&split->rollout, &sn->doc, seen,
+                                    ngx_http_llm_store_now(store));
+        }
+
+        sn->tag = llm_rollout_tag(&sn->doc, sn->owner);
 
     } else {
         ngx_http_llm_split_follow_locked(store, sn, &sd.doc, sd.owner,
@@ -235,15 +288,13 @@ ngx_http_llm_state_to_split(ngx_http_llm_store_t *store,
 }
 
 
-static ngx_uint_t
-ngx_http_llm_state_is_same(const ngx_http_llm_state_doc_t *sd,
+ngx_uint_t
+ngx_http_llm_state_fits(const ngx_http_llm_state_doc_t *sd,
     const ngx_http_llm_split_node_t *sn)
 {
     uint32_t  i;
 
-    if (sd->digest != sn->digest || sd->doc.n != sn->n
-        || !llm_split_is_whole(sd->doc.weight, sn->n))
-    {
+    if (sd->doc.n != sn->n || !llm_split_is_whole(sd->doc.weight, sn->n)) {
         return 0;
     }
 
@@ -257,8 +308,8 @@ ngx_http_llm_state_is_same(const ngx_http_llm_state_doc_t *sd,
 }
 
 
-static ngx_int_t
-ngx_http_llm_state_get_doc(ngx_http_llm_state_doc_t *sd,
+ngx_int_t
+ngx_http_llm_state_to_doc(ngx_http_llm_state_doc_t *sd,
     const ngx_http_llm_split_node_t *sn, const cJSON *from)
 {
     const cJSON      *variants;
@@ -280,6 +331,7 @@ ngx_http_llm_state_get_doc(ngx_http_llm_state_doc_t *sd,
     doc = &sd->doc;
 
     sd->digest = ngx_http_llm_state_get_hex(from, "digest");
+    sd->origin = ngx_http_llm_state_get_hex(from, "origin");
     sd->phase = ngx_http_llm_state_get(from, "phase");
 
     doc->version = ngx_http_llm_state_get(from, "version");
@@ -298,6 +350,9 @@ ngx_http_llm_state_get_doc(ngx_http_llm_state_doc_t *sd,
     doc->updated = ngx_http_llm_state_get(from, "updated");
     doc->base = ngx_http_llm_state_get_variant(sd, variants, from, "base");
     doc->canary = ngx_http_llm_state_get_variant(sd, variants, from, "canary");
+
+    ngx_http_llm_state_get_tombs(sd, variants,
+                         cJSON_GetObjectItemCaseSensitive(from, "tombs"));
 
     if (doc->version == 0 || doc->base == LLM_ROLLOUT_NOBODY) {
         return NGX_ERROR;
@@ -404,6 +459,30 @@ ngx_http_llm_state_get_variant(const ngx_http_llm_state_doc_t *sd,
     }
 
     return LLM_ROLLOUT_NOBODY;
+}
+
+
+/* Those of variants that are not in the document are about nobody. */
+
+static void
+ngx_http_llm_state_get_tombs(ngx_http_llm_state_doc_t *sd,
+    const cJSON *variants, const cJSON *tombs)
+{
+    llm_tomb_t    tomb;
+    const cJSON  *item;
+
+    ngx_memzero(&tomb, sizeof(llm_tomb_t));
+
+    cJSON_ArrayForEach(item, tombs) {
+        tomb.version = ngx_http_llm_state_get(item, "version");
+        tomb.rollout = ngx_http_llm_state_get_hex(item, "rollout");
+        tomb.variant = ngx_http_llm_state_get_variant(sd, variants, item,
+                                                      "variant");
+
+        if (tomb.version && tomb.variant != LLM_ROLLOUT_NOBODY) {
+            llm_rollout_entomb(&sd->doc, &tomb);
+        }
+    }
 }
 
 

@@ -12,6 +12,7 @@
 #include "llm_hash.h"
 #include "ngx_http_llm_agent.h"
 #include "ngx_http_llm_share.h"
+#include "ngx_http_llm_sync_split.h"
 
 
 #define NGX_HTTP_LLM_SYNC_TOPICS  1024      /* a power of two */
@@ -35,6 +36,10 @@ static const ngx_http_llm_topic_t  ngx_http_llm_topics[] = {
     { ngx_string("lim"), ngx_http_llm_sync_counter_fetch,
       ngx_http_llm_sync_counter_message, ngx_http_llm_sync_counter_flush,
       ngx_http_llm_sync_counter_restore },
+
+    { ngx_string("split:"), ngx_http_llm_sync_split_fetch, NULL,
+      ngx_http_llm_sync_split_flush, ngx_http_llm_sync_split_restore },
+
     { ngx_null_string, NULL, NULL, NULL, NULL }
 };
 

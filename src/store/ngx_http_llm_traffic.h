@@ -14,7 +14,7 @@
 
 #include "llm_experiment.h"
 #include "llm_price.h"
-#include "llm_rollout.h"
+#include "llm_rollout_merge.h"
 #include "llm_trigger.h"
 #include "llm_window.h"
 
@@ -41,9 +41,14 @@ typedef struct {
     unsigned                    start_now:1;    /* rollout … start=now */
     unsigned                    reset:1;        /* on_reload reset */
     unsigned                    mirrored:1;
+    unsigned                    keep:1;         /* on_control_loss keep */
     ngx_http_llm_split_node_t  *node;           /* set by zone init */
+    ngx_http_llm_store_t       *store;          /* … too */
     ngx_msec_t                  due;            /* next tick, in the worker
                                                    that has the lead */
+    ngx_uint_t                  busy;           /* commands to Redis about it,
+                                                   of this worker */
+    ngx_msec_t                  renew;          /* its time in Redis, next */
 } ngx_http_llm_store_split_t;
 
 
@@ -70,6 +75,16 @@ uint32_t ngx_http_llm_split_pick(ngx_http_llm_store_t *store,
 ngx_uint_t ngx_http_llm_split_is_barred(ngx_http_llm_store_split_t *split,
     uint32_t variant);
 uint32_t ngx_http_llm_split_base(ngx_http_llm_store_split_t *split);
+
+/*
+ * A rollout is under way and this node has had no word from Redis for 15 s:
+ * somebody may have rolled it back.  Until there is word again the baseline
+ * answers everybody, here only.  Without a lock.
+ */
+ngx_uint_t ngx_http_llm_split_is_lost(ngx_http_llm_store_split_t *split);
+
+/* Whether Redis has the document as it is here; 1 without llm_redis. */
+ngx_uint_t ngx_http_llm_split_is_shared(ngx_http_llm_store_split_t *split);
 
 /* A request begins in its variant, and ends there: once each; end without begin
  * does nothing.  answered: between them, once, for an answer that has begun
@@ -105,6 +120,22 @@ ngx_int_t ngx_http_llm_split_act(ngx_http_llm_store_t *store,
     ngx_http_llm_store_split_t *split, uint64_t version, const llm_act_t *act,
     ngx_http_llm_actor_t *actor, llm_split_doc_t *doc,
     llm_act_result_t *result);
+
+
+/*
+ * The same where nodes share the document.  What raises exposure is done in
+ * Redis first: NGX_AGAIN, and `pt` is called once, with rc being NGX_OK,
+ * NGX_DECLINED or NGX_BUSY as here, and *doc the document then.  NGX_BUSY:
+ * Redis is away, or others change the split all the time; nothing was changed,
+ * unless the answer got lost.  All else is done when this returns, as above.
+ */
+typedef void (*ngx_http_llm_proposed_pt)(void *data, ngx_int_t rc,
+    llm_act_result_t result, const llm_split_doc_t *doc);
+
+ngx_int_t ngx_http_llm_split_propose(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_split_t *split, uint64_t version, const llm_act_t *act,
+    ngx_http_llm_actor_t *actor, llm_split_doc_t *doc,
+    llm_act_result_t *result, ngx_http_llm_proposed_pt pt, void *data);
 
 
 /* What a status page shows of one variant, since `weighed`, at most the longest
