@@ -57,6 +57,7 @@ typedef struct {
     llm_msec_t  probe_at;               /* a probe is under way since */
     llm_msec_t  last_used;
     llm_msec_t  auth_at;                /* last AUTH outcome */
+    llm_msec_t  switched;               /* by hand, on or off; 0: never */
     uint32_t    failures;               /* consecutive, of the key itself */
     uint16_t    auth_step;
     uint8_t     status;                 /* llm_key_status_t */
@@ -144,6 +145,24 @@ int llm_keypool_report(llm_lane_t *lane, const llm_lease_t *lease,
  * that never reached the provider is settled with zeros. */
 void llm_keypool_settle(llm_lane_t *lane, const llm_lease_t *lease,
     const llm_need_t *actual, llm_msec_t now);
+
+/*
+ * A rest that another node learned of: of a key, or of a group for one model
+ * (`s` is its state).  Merged by max(); leases taken before now say nothing
+ * about it any more.  The last key that is not disabled is cooled instead.
+ * 1: it was news.
+ */
+typedef struct {
+    llm_msec_t  until;
+    uint16_t    step;
+    uint8_t     status;                 /* of a key: llm_key_status_t */
+    uint8_t     cause;                  /* llm_class_t */
+} llm_rest_t;
+
+int llm_keypool_rest_key(const llm_keypool_conf_t *conf, llm_key_state_t *keys,
+    uint32_t key, const llm_rest_t *rest, llm_msec_t now);
+int llm_keypool_rest_group(llm_group_state_t *s, const llm_rest_t *rest,
+    llm_msec_t now);
 
 /* How many keys could be used right now, ignoring limits (for health). */
 uint32_t llm_keypool_usable(const llm_lane_t *lane, llm_msec_t now);

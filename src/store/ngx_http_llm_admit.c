@@ -10,6 +10,8 @@
 
 #include "llm_error.h"
 #include "ngx_http_llm_shm.h"
+#include "ngx_http_llm_sync_rest.h"
+#include "ngx_http_llm_sync_switch.h"
 
 
 static ngx_int_t ngx_http_llm_admit_gate_locked(
@@ -26,7 +28,8 @@ static ngx_http_llm_lane_node_t *ngx_http_llm_ticket_lane_locked(
     ngx_http_llm_ticket_t *ticket);
 static ngx_uint_t ngx_http_llm_report_key_locked(
     ngx_http_llm_store_t *store, ngx_http_llm_ticket_t *ticket,
-    const llm_outcome_t *outcome, uint64_t random, llm_msec_t now);
+    const llm_outcome_t *outcome, uint64_t random, llm_msec_t now,
+    ngx_http_llm_rests_t *rests);
 
 
 ngx_int_t
@@ -239,6 +242,8 @@ ngx_http_llm_store_report(ngx_http_llm_store_t *store,
     uint64_t                    random;
     llm_msec_t                  now;
     ngx_uint_t                  bits;
+    llm_breaker_conf_t          half;
+    ngx_http_llm_rests_t        rests;
     ngx_http_llm_store_gate_t  *gate;
 
     gate = ticket->gate;
@@ -256,12 +261,14 @@ ngx_http_llm_store_report(ngx_http_llm_store_t *store,
          : llm_class_is_provider_fault(outcome->class) ? 0 : -1;
 
     bits = 0;
+    rests.n = 0;
 
     ngx_http_llm_store_lock(store);
 
     if (gate->breaker.failures) {
-        rc = llm_breaker_report(&gate->breaker, &gate->node->breaker, ok,
-                                ticket->probe, (uint32_t) random, now);
+        rc = llm_breaker_report(ngx_http_llm_breaker_conf(gate, &half, now),
+                                &gate->node->breaker, ok, ticket->probe,
+                                (uint32_t) random, now);
         if (rc == 1) {
             bits |= NGX_HTTP_LLM_BREAKER_OPENED;
 
@@ -272,10 +279,16 @@ ngx_http_llm_store_report(ngx_http_llm_store_t *store,
 
     if (ticket->pool) {
         bits |= ngx_http_llm_report_key_locked(store, ticket, outcome, random,
-                                               now);
+                                               now, &rests);
     }
 
     ngx_http_llm_store_unlock(store);
+
+    ngx_http_llm_rests_send(store, ticket->pool, rests.row, rests.n);
+
+    if (bits & NGX_HTTP_LLM_BREAKER_OPENED) {
+        ngx_http_llm_sync_breaker_opened(store, gate);
+    }
 
     return bits;
 }
@@ -284,7 +297,7 @@ ngx_http_llm_store_report(ngx_http_llm_store_t *store,
 static ngx_uint_t
 ngx_http_llm_report_key_locked(ngx_http_llm_store_t *store,
     ngx_http_llm_ticket_t *ticket, const llm_outcome_t *outcome,
-    uint64_t random, llm_msec_t now)
+    uint64_t random, llm_msec_t now, ngx_http_llm_rests_t *rests)
 {
     ngx_uint_t                  disabled;
     llm_lane_t                  lane;
@@ -309,8 +322,11 @@ ngx_http_llm_report_key_locked(ngx_http_llm_store_t *store,
     }
 
     ngx_http_llm_lane_view(pool, ln, &lane);
+    ngx_http_llm_rests_before_locked(rests, pool, ln, ticket->lease.key);
 
     disabled = llm_keypool_report(&lane, &ticket->lease, outcome, random, now);
+
+    ngx_http_llm_rests_after_locked(rests, pool, ln);
 
     group = &ln->group[pool->conf.key[ticket->lease.key].group];
 

@@ -51,6 +51,8 @@ typedef struct {
 struct ngx_http_llm_gate_node_s {
     ngx_http_llm_node_t         node;
     llm_breaker_t               breaker;
+    llm_msec_t                  hinted;     /* it opened elsewhere: until then
+                                               it opens more easily here */
     llm_retry_budget_t          budget;
     uint32_t                    inflight;   /* sums of the rows below */
     uint32_t                    waiting;
@@ -84,6 +86,8 @@ struct ngx_http_llm_pool_node_s {
     uint32_t                    key_n;
     uint32_t                    group_n;
     uint32_t                    limited;    /* some group has limits */
+    uint32_t                    unsent;     /* other nodes may not know all
+                                               that rests here */
     uint32_t                    lane_n;
     uint64_t                    lane_ids;
     u_char                     *fingerprints;
@@ -141,6 +145,8 @@ typedef struct {
 struct ngx_http_llm_switch_node_s {
     ngx_http_llm_node_t         node;
     uint32_t                    word;       /* ngx_http_llm_switch_word_e */
+    uint32_t                    unsent;     /* other nodes may not know it */
+    llm_msec_t                  at;         /* switched, by Redis's clock */
 };
 
 typedef enum {
@@ -400,8 +406,11 @@ uint64_t ngx_http_llm_cell_hash(const ngx_str_t *a, const ngx_str_t *b,
     uint64_t seed);
 
 
-/* ngx_http_llm_switch.c: which node is a switch's. */
+/* ngx_http_llm_switch.c: which node is a switch's; a key that is switched on
+ * may be used at once, whatever it rested for. */
 uint64_t ngx_http_llm_switch_hash(const ngx_http_llm_store_switch_t *sw);
+void ngx_http_llm_key_reset_locked(ngx_http_llm_store_pool_t *pool,
+    llm_key_state_t *k, ngx_uint_t on);
 
 
 /* ngx_http_llm_vote.c: room for what the experiments of this configuration

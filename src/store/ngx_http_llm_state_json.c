@@ -1,8 +1,8 @@
 /*
  * A pool's memory as JSON, there and back.
  *
- *   {"keys":   {FINGERPRINT: {"until", "failures", "auth_step", "status",
- *                             "cause"}},
+ *   {"keys":   {FINGERPRINT: {"until", "failures", "auth_step",
+ *                             "switched", "status", "cause"}},
  *    "shared": {GROUP: {"until", "step", "cause", "probing", "shape",
  *                       "limits": [[used, at, ring …], …]}},
  *    "lanes":  {MODEL-HASH: {"model": NAME, "groups": {GROUP: as above}}}}
@@ -98,7 +98,8 @@ ngx_http_llm_state_put_keys(ngx_http_llm_store_t *store,
 
         for (k = 0; k < n; k++) {
             if (key[k].until == 0 && key[k].failures == 0
-                && key[k].auth_step == 0 && key[k].status == LLM_KEY_ACTIVE)
+                && key[k].auth_step == 0 && key[k].switched == 0
+                && key[k].status == LLM_KEY_ACTIVE)
             {
                 continue;
             }
@@ -113,6 +114,7 @@ ngx_http_llm_state_put_keys(ngx_http_llm_store_t *store,
                 || ngx_http_llm_state_put(item, "until", key[k].until)
                 || ngx_http_llm_state_put(item, "failures", key[k].failures)
                 || ngx_http_llm_state_put(item, "auth_step", key[k].auth_step)
+                || ngx_http_llm_state_put(item, "switched", key[k].switched)
                 || ngx_http_llm_state_put(item, "status", key[k].status)
                 || ngx_http_llm_state_put(item, "cause", key[k].cause))
             {
@@ -348,6 +350,7 @@ ngx_http_llm_state_get_keys(ngx_http_llm_pool_node_t *pn, const cJSON *from,
         key = &pn->key[i];
 
         key->until = ngx_http_llm_state_get(item, "until");
+        key->switched = ngx_http_llm_state_get(item, "switched");
         key->failures = ngx_http_llm_state_small(item, "failures", 1000000);
         key->auth_step = ngx_http_llm_state_small(item, "auth_step",
                                                   NGX_HTTP_LLM_STATE_STEPS);

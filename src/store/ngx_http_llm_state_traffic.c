@@ -2,7 +2,7 @@
  * What the state file holds beside the keys:
  *
  *   "splits":   {NAME: see ngx_http_llm_state_split.c},
- *   "switches": {HASH: {"kind", "name", "on"}}, those that were set,
+ *   "switches": {HASH: {"kind", "name", "at", "on"}}, those that were set,
  *   "objects":  ["ID ID MADE SPLIT VARIANT TARGET KEY", …], newest first,
  *   "audit":    {"seq", "hash"}, the head of its chain,
  *   "node":     {"id", "nodes"}, what this node is called among how many
@@ -132,6 +132,7 @@ ngx_http_llm_state_put_switches(ngx_http_llm_store_t *store, cJSON *to)
                                        == NGX_HTTP_LLM_SWITCH_PROVIDER
                                        ? "provider" : "model") == NULL
             || cJSON_AddStringToObject(item, "name", (char *) name) == NULL
+            || ngx_http_llm_state_put(item, "at", sw[i]->node->at) != NGX_OK
             || cJSON_AddBoolToObject(item, "on",
                                      word == NGX_HTTP_LLM_SWITCH_ON) == NULL)
         {
@@ -339,6 +340,7 @@ ngx_http_llm_state_get_switches(ngx_http_llm_store_t *store,
         on = cJSON_GetObjectItemCaseSensitive(item, "on");
 
         if (cJSON_IsBool(on)) {
+            sw[i]->node->at = ngx_http_llm_state_get(item, "at");
             sw[i]->node->word = cJSON_IsTrue(on) ? NGX_HTTP_LLM_SWITCH_ON
                                                  : NGX_HTTP_LLM_SWITCH_OFF;
         }

@@ -38,6 +38,7 @@ typedef struct {
     ngx_http_llm_pool_node_t  *node;            /* set by zone init */
     ngx_http_llm_lane_node_t  *local;           /* of this worker, when the zone
                                                    is full; else NULL */
+    ngx_msec_t                 renew;           /* its hash in Redis, next */
 } ngx_http_llm_store_pool_t;
 
 

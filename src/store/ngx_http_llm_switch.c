@@ -12,10 +12,10 @@
 #include "llm_hash.h"
 #include "llm_json.h"
 #include "ngx_http_llm_shm.h"
+#include "ngx_http_llm_sync_rest.h"
+#include "ngx_http_llm_sync_switch.h"
 
 
-static void ngx_http_llm_key_reset_locked(ngx_http_llm_store_pool_t *pool,
-    llm_key_state_t *k, ngx_uint_t on);
 static void ngx_http_llm_switch_audit_locked(ngx_http_llm_store_t *store,
     ngx_http_llm_actor_t *actor, llm_str_t kind, ngx_str_t *name,
     ngx_uint_t on);
@@ -78,6 +78,8 @@ ngx_http_llm_switch_set(ngx_http_llm_store_t *store,
         was = ngx_http_llm_switch_is_on(sw);
 
         __atomic_store_n(&sw->node->word, word, __ATOMIC_RELAXED);
+        sw->node->at = ngx_max(ngx_http_llm_nodes_now(store),
+                               sw->node->at + 1);
         root->changes++;
 
         if (was != on) {
@@ -91,6 +93,7 @@ ngx_http_llm_switch_set(ngx_http_llm_store_t *store,
     ngx_http_llm_store_unlock(store);
 
     ngx_http_llm_audit_relieve(store);
+    ngx_http_llm_sync_switch_send(store, sw);
 
     return NGX_OK;
 }
@@ -122,6 +125,7 @@ ngx_http_llm_key_set(ngx_http_llm_store_t *store,
 
     if (was != on || (on && k->status != LLM_KEY_ACTIVE)) {
         ngx_http_llm_key_reset_locked(pool, k, on);
+        k->switched = ngx_max(ngx_http_llm_nodes_now(store), k->switched + 1);
         root->changes++;
 
         ngx_http_llm_switch_audit_locked(store, actor, LLM_STR("key"), name,
@@ -131,14 +135,13 @@ ngx_http_llm_key_set(ngx_http_llm_store_t *store,
     ngx_http_llm_store_unlock(store);
 
     ngx_http_llm_audit_relieve(store);
+    ngx_http_llm_rests_switched(store, pool, (uint32_t) key);
 
     return NGX_OK;
 }
 
 
-/* A key that is switched on may be used at once, whatever it rested for. */
-
-static void
+void
 ngx_http_llm_key_reset_locked(ngx_http_llm_store_pool_t *pool,
     llm_key_state_t *k, ngx_uint_t on)
 {

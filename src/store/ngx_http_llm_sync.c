@@ -12,7 +12,9 @@
 #include "llm_hash.h"
 #include "ngx_http_llm_agent.h"
 #include "ngx_http_llm_share.h"
+#include "ngx_http_llm_sync_rest.h"
 #include "ngx_http_llm_sync_split.h"
+#include "ngx_http_llm_sync_switch.h"
 
 
 #define NGX_HTTP_LLM_SYNC_TOPICS  1024      /* a power of two */
@@ -39,6 +41,15 @@ static const ngx_http_llm_topic_t  ngx_http_llm_topics[] = {
 
     { ngx_string("split:"), ngx_http_llm_sync_split_fetch, NULL,
       ngx_http_llm_sync_split_flush, ngx_http_llm_sync_split_restore },
+
+    { ngx_string("rest:"), ngx_http_llm_sync_rest_fetch, NULL,
+      ngx_http_llm_sync_rest_flush, ngx_http_llm_sync_rest_restore },
+
+    { ngx_string("switches"), ngx_http_llm_sync_switch_fetch, NULL,
+      ngx_http_llm_sync_switch_flush, ngx_http_llm_sync_switch_restore },
+
+    { ngx_string("breaker"), NULL, ngx_http_llm_sync_breaker_message, NULL,
+      NULL },
 
     { ngx_null_string, NULL, NULL, NULL, NULL }
 };

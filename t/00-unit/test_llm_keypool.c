@@ -987,9 +987,50 @@ test_random(void)
 }
 
 
+/* What another node learned. */
+static void
+test_told(void)
+{
+    pool_t      *p;
+    llm_rest_t   rest = { NOW + 5000, 2, LLM_KEY_DISABLED, LLM_CLASS_AUTH };
+
+    p = make(LLM_SELECT_IN_ORDER, 2, 1);
+
+    is_int(llm_keypool_rest_key(&p->conf, p->key, 0, &rest, NOW), 1,
+           "a rest that is news");
+    is_int(p->key[0].status, LLM_KEY_DISABLED, "the key is disabled");
+    is_int(p->key[0].auth_step, 2, "with its step");
+    is_int(llm_keypool_rest_key(&p->conf, p->key, 0, &rest, NOW + 1), 0,
+           "told twice it is none");
+
+    is_int(llm_keypool_rest_key(&p->conf, p->key, 1, &rest, NOW), 1,
+           "the other one, too");
+    is_int(p->key[1].status, LLM_KEY_COOLING, "but the last is cooled");
+
+    rest.until = NOW + 4000;
+    is_int(llm_keypool_rest_key(&p->conf, p->key, 0, &rest, NOW), 0,
+           "a shorter one changes nothing");
+    is_int(p->key[0].until, NOW + 5000, "merged by max");
+
+    p->key[0].status = LLM_KEY_MANUAL_OFF;
+    rest.until = NOW + 9000;
+    is_int(llm_keypool_rest_key(&p->conf, p->key, 0, &rest, NOW), 0,
+           "off by hand stays off");
+
+    rest.cause = LLM_CLASS_RATE_LIMITED;
+    is_int(llm_keypool_rest_group(&p->group[0][1], &rest, NOW), 1,
+           "a group's rest");
+    is_int(llm_keypool_rest_group(&p->group[0][1], &rest, NOW), 0, "once");
+    is_int(llm_keypool_rest_group(&p->group[0][0], &rest, NOW + 9000), 0,
+           "what is over is none");
+    is_int(p->group[0][1].step, 2, "the next is longer here as well");
+}
+
+
 int
 main(void)
 {
+    test_told();
     test_in_order();
     test_one_group();
     test_eleven();
