@@ -16,9 +16,17 @@
                                                when an estimate was too low */
 
 
+static ngx_uint_t ngx_http_llm_policy_spends(ngx_http_llm_client_t *record);
 static ngx_int_t ngx_http_llm_policy_claims(ngx_http_llm_ctx_t *ctx);
+static ngx_int_t ngx_http_llm_policy_lines(ngx_http_llm_ctx_t *ctx,
+    ngx_http_llm_policies_t *ps);
+static ngx_uint_t ngx_http_llm_policy_applies(ngx_http_llm_ctx_t *ctx,
+    const ngx_http_llm_rule_t *rule);
 static ngx_int_t ngx_http_llm_policy_subject(ngx_http_llm_ctx_t *ctx,
     ngx_http_llm_policy_t *policy, uint64_t *subject);
+static ngx_uint_t ngx_http_llm_policy_count(ngx_http_llm_client_t *record);
+static void ngx_http_llm_policy_record(ngx_http_llm_ctx_t *ctx,
+    ngx_http_llm_client_t *record, uint64_t subject);
 static void ngx_http_llm_policy_note(ngx_http_llm_admission_t *a);
 
 
@@ -60,10 +68,40 @@ ngx_http_llm_policy_admit(ngx_http_llm_ctx_t *ctx, llm_str_t *message)
 void
 ngx_http_llm_policy_begin(ngx_http_llm_ctx_t *ctx)
 {
+    ngx_http_llm_caller_t    *caller;
     ngx_http_llm_policies_t  *ps;
 
     ps = ctx->llcf->policies;
-    ctx->priced = (ps && ps->hard);
+    caller = ctx->shadow ? NULL : ctx->caller;
+
+    ctx->priced = (ps && ps->hard)
+                  || (caller && (ngx_http_llm_policy_spends(caller->client)
+                           || ngx_http_llm_policy_spends(caller->user_record)
+                           || ngx_http_llm_policy_spends(caller->org_record)));
+}
+
+
+/* Budgets of records refuse. */
+
+static ngx_uint_t
+ngx_http_llm_policy_spends(ngx_http_llm_client_t *record)
+{
+    ngx_uint_t             i;
+    ngx_http_llm_rule_t  **rule;
+
+    if (record == NULL || record->rules == NULL) {
+        return 0;
+    }
+
+    rule = record->rules->elts;
+
+    for (i = 0; i < record->rules->nelts; i++) {
+        if (rule[i]->budget) {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 
@@ -92,49 +130,84 @@ ngx_http_llm_admission(ngx_http_llm_ctx_t *ctx, ngx_uint_t claims)
 }
 
 
-/* The rules of the location that apply to this request.  NGX_OK, NGX_DECLINED
- * (none does), NGX_ERROR. */
+/* The rules that apply to this request: of the location, and of who sends it.
+ * NGX_OK, NGX_DECLINED (none does), NGX_ERROR. */
 
 static ngx_int_t
 ngx_http_llm_policy_claims(ngx_http_llm_ctx_t *ctx)
 {
-    uint64_t                   subject;
-    ngx_int_t                  rc;
-    ngx_uint_t                 i;
-    ngx_http_llm_policy_t     *p;
+    ngx_uint_t                 n;
+    ngx_http_llm_caller_t     *caller;
     ngx_http_llm_policies_t   *ps;
-    ngx_http_llm_admission_t  *a;
 
-    ps = ctx->llcf->policies;
-
-    if (ps == NULL || ps->n == 0 || ctx->shadow) {
+    if (ctx->shadow) {
         return NGX_DECLINED;
     }
 
-    a = ngx_http_llm_admission(ctx, ps->n);
-    if (a == NULL) {
+    ps = ctx->llcf->policies;
+    caller = ctx->caller;
+    n = ps ? ps->n : 0;
+
+    if (caller) {
+        n += ngx_http_llm_policy_count(caller->client)
+             + ngx_http_llm_policy_count(caller->user_record)
+             + ngx_http_llm_policy_count(caller->org_record);
+    }
+
+    if (n == 0) {
+        return NGX_DECLINED;
+    }
+
+    if (ngx_http_llm_admission(ctx, ngx_min(n, NGX_HTTP_LLM_CLAIMS_MAX))
+        == NULL)
+    {
         return NGX_ERROR;
     }
 
+    if (ps && ngx_http_llm_policy_lines(ctx, ps) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (caller) {
+        ngx_http_llm_policy_record(ctx, caller->client,
+                                   caller->client->id_hash);
+        ngx_http_llm_policy_record(ctx, caller->user_record,
+                                   caller->user_hash);
+        ngx_http_llm_policy_record(ctx, caller->org_record, caller->org_hash);
+    }
+
+    return ctx->admission->n ? NGX_OK : NGX_DECLINED;
+}
+
+
+static ngx_int_t
+ngx_http_llm_policy_lines(ngx_http_llm_ctx_t *ctx, ngx_http_llm_policies_t *ps)
+{
+    uint64_t                   subject;
+    ngx_int_t                  rc;
+    ngx_uint_t                 i;
+    ngx_http_llm_policy_t     *p, *last;
+    ngx_http_llm_admission_t  *a;
+
+    a = ctx->admission;
     rc = NGX_DECLINED;
     subject = 0;
+    last = NULL;
 
     for (i = 0; i < ps->n; i++) {
         p = ps->policy[i];
 
-        if (ctx->app && p->rule.limit.dim != LLM_DIM_REQUESTS
-            && p->rule.limit.dim != LLM_DIM_PARALLEL)
-        {
+        if (!ngx_http_llm_policy_applies(ctx, &p->rule)) {
             continue;
         }
 
         /* rules of one line have the same subject */
 
-        if (i == 0 || p->per != ps->policy[i - 1]->per
-            || p->value != ps->policy[i - 1]->value)
-        {
+        if (last == NULL || p->per != last->per || p->value != last->value) {
             rc = ngx_http_llm_policy_subject(ctx, p, &subject);
         }
+
+        last = p;
 
         if (rc == NGX_ERROR) {
             return NGX_ERROR;
@@ -147,7 +220,61 @@ ngx_http_llm_policy_claims(ngx_http_llm_ctx_t *ctx)
         }
     }
 
-    return a->n ? NGX_OK : NGX_DECLINED;
+    return NGX_OK;
+}
+
+
+/* Nobody knows what an application does with a request. */
+
+static ngx_uint_t
+ngx_http_llm_policy_applies(ngx_http_llm_ctx_t *ctx,
+    const ngx_http_llm_rule_t *rule)
+{
+    return !ctx->app || rule->limit.dim == LLM_DIM_REQUESTS
+           || rule->limit.dim == LLM_DIM_PARALLEL;
+}
+
+
+static ngx_uint_t
+ngx_http_llm_policy_count(ngx_http_llm_client_t *record)
+{
+    return record && record->rules ? record->rules->nelts : 0;
+}
+
+
+/* A counter stands among the claims once: of two rules of a record that count
+ * the same, the first one. */
+
+static void
+ngx_http_llm_policy_record(ngx_http_llm_ctx_t *ctx,
+    ngx_http_llm_client_t *record, uint64_t subject)
+{
+    ngx_uint_t                  i, k, n;
+    ngx_http_llm_rule_t       **rule;
+    ngx_http_llm_admission_t   *a;
+
+    a = ctx->admission;
+    n = a->n;
+
+    if (record == NULL || record->rules == NULL) {
+        return;
+    }
+
+    rule = record->rules->elts;
+
+    for (i = 0; i < record->rules->nelts; i++) {
+
+        for (k = n; k < a->n && a->claim[k].rule->id != rule[i]->id; k++) {
+            /* void */
+        }
+
+        if (k == a->n && k < NGX_HTTP_LLM_CLAIMS_MAX
+            && ngx_http_llm_policy_applies(ctx, rule[i]))
+        {
+            a->claim[a->n].rule = rule[i];
+            a->claim[a->n++].subject = subject;
+        }
+    }
 }
 
 
@@ -161,6 +288,11 @@ ngx_http_llm_policy_subject(ngx_http_llm_ctx_t *ctx,
 
     if (policy->per == NGX_HTTP_LLM_PER_ALL) {
         *subject = 0;
+        return NGX_OK;
+    }
+
+    if (policy->per == NGX_HTTP_LLM_PER_CLIENT && ctx->caller) {
+        *subject = ctx->caller->client->id_hash;
         return NGX_OK;
     }
 
@@ -188,6 +320,19 @@ ngx_http_llm_policy_text(ngx_http_llm_ctx_t *ctx,
     ngx_str_null(text);
 
     switch (policy->per) {
+
+    case NGX_HTTP_LLM_PER_CLIENT:
+    case NGX_HTTP_LLM_PER_USER:
+    case NGX_HTTP_LLM_PER_ORG:
+
+        if (ctx->caller) {
+            *text = policy->per == NGX_HTTP_LLM_PER_CLIENT
+                    ? ctx->caller->client->id
+                    : policy->per == NGX_HTTP_LLM_PER_USER
+                    ? ctx->caller->user : ctx->caller->org;
+        }
+
+        return NGX_OK;
 
     case NGX_HTTP_LLM_PER_VALUE:
         return ngx_http_complex_value(ctx->request, policy->value, text);
