@@ -18,6 +18,17 @@
 #define NGX_HTTP_LLM_ADMIN_LIMIT  64            /* bytes of "60r/m" */
 
 
+static ngx_int_t ngx_http_llm_admin_limits_of(ngx_http_llm_admin_t *a,
+    ngx_str_t *id);
+static void ngx_http_llm_admin_put_owner(ngx_http_llm_admin_t *a, cJSON *out,
+    const char *name, ngx_str_t *owner);
+static void ngx_http_llm_admin_lines(ngx_http_llm_admin_t *a,
+    ngx_http_llm_caller_t *caller, cJSON *list);
+static void ngx_http_llm_admin_record(ngx_http_llm_admin_t *a,
+    ngx_http_llm_client_t *record, ngx_uint_t per, uint64_t subject,
+    cJSON *list);
+static void ngx_http_llm_admin_put_kind(ngx_http_llm_admin_t *a,
+    const ngx_http_llm_rule_t *rule, cJSON *out);
 static ngx_int_t ngx_http_llm_admin_arg(ngx_http_llm_admin_t *a, char *name,
     ngx_str_t *value);
 static void ngx_http_llm_admin_policy(ngx_http_llm_admin_t *a,
@@ -53,16 +64,22 @@ static llm_str_t  ngx_http_llm_admin_actions[] = {
 };
 
 
-/* GET limits, limits?subject=TEXT */
+/* GET limits, limits?subject=TEXT, limits?client=ID */
 
 ngx_int_t
 ngx_http_llm_admin_limits(ngx_http_llm_admin_t *a)
 {
     cJSON                   *root, *list, *out;
     ngx_int_t                rc;
-    ngx_str_t                subject;
+    ngx_str_t                subject, id;
     ngx_uint_t               i;
     ngx_http_llm_policy_t  **policy;
+
+    rc = ngx_http_llm_admin_arg(a, "client", &id);
+
+    if (rc != NGX_DECLINED) {
+        return rc == NGX_OK ? ngx_http_llm_admin_limits_of(a, &id) : NGX_ERROR;
+    }
 
     rc = ngx_http_llm_admin_arg(a, "subject", &subject);
 
@@ -91,6 +108,140 @@ ngx_http_llm_admin_limits(ngx_http_llm_admin_t *a)
     ngx_http_llm_admin_counters(a, ngx_http_llm_admin_put_object(a, root,
                                                               "counters"));
     return NGX_DONE;
+}
+
+
+/* What one client has left: of lines that count it, its user or its
+ * organisation, and of what their records say. */
+
+static ngx_int_t
+ngx_http_llm_admin_limits_of(ngx_http_llm_admin_t *a, ngx_str_t *id)
+{
+    cJSON                   *root, *list;
+    ngx_http_llm_caller_t    caller;
+
+    ngx_memzero(&caller, sizeof(ngx_http_llm_caller_t));
+
+    caller.client = ngx_http_llm_client_by_id(a->lmcf->clients,
+                                              LLM_PARTY_CLIENT, id);
+    if (caller.client == NULL) {
+        return ngx_http_llm_admin_refuse(a, NGX_HTTP_NOT_FOUND, "not_found",
+                                         "there is no client \"%V\"", id);
+    }
+
+    ngx_http_llm_auth_owners(a->lmcf->clients, &caller);
+
+    root = ngx_http_llm_admin_root(a);
+
+    ngx_http_llm_admin_put_str(a, root, "client", &caller.client->id);
+    ngx_http_llm_admin_put_owner(a, root, "user", &caller.user);
+    ngx_http_llm_admin_put_owner(a, root, "org", &caller.org);
+
+    list = ngx_http_llm_admin_put_array(a, root, "rules");
+
+    ngx_http_llm_admin_lines(a, &caller, list);
+    ngx_http_llm_admin_record(a, caller.client, NGX_HTTP_LLM_PER_CLIENT,
+                              caller.client->id_hash, list);
+    ngx_http_llm_admin_record(a, caller.user_record, NGX_HTTP_LLM_PER_USER,
+                              caller.user_hash, list);
+    ngx_http_llm_admin_record(a, caller.org_record, NGX_HTTP_LLM_PER_ORG,
+                              caller.org_hash, list);
+
+    ngx_http_llm_client_release(caller.user_record);
+    ngx_http_llm_client_release(caller.org_record);
+
+    return NGX_DONE;
+}
+
+
+static void
+ngx_http_llm_admin_put_owner(ngx_http_llm_admin_t *a, cJSON *out,
+    const char *name, ngx_str_t *owner)
+{
+    if (owner->len) {
+        ngx_http_llm_admin_put_str(a, out, name, owner);
+    } else {
+        ngx_http_llm_admin_put_null(a, out, name);
+    }
+}
+
+
+static void
+ngx_http_llm_admin_lines(ngx_http_llm_admin_t *a,
+    ngx_http_llm_caller_t *caller, cJSON *list)
+{
+    cJSON                   *out;
+    uint64_t                 subject;
+    ngx_uint_t               i;
+    ngx_http_llm_policy_t  **policy;
+
+    policy = a->lmcf->policies.elts;
+
+    for (i = 0; i < a->lmcf->policies.nelts; i++) {
+
+        switch (policy[i]->per) {
+
+        case NGX_HTTP_LLM_PER_CLIENT:
+            subject = caller->client->id_hash;
+            break;
+
+        case NGX_HTTP_LLM_PER_USER:
+            subject = caller->user_hash;
+            break;
+
+        case NGX_HTTP_LLM_PER_ORG:
+            subject = caller->org_hash;
+            break;
+
+        default:
+            continue;
+        }
+
+        if (subject) {
+            out = ngx_http_llm_admin_put_object(a, list, NULL);
+
+            ngx_http_llm_admin_policy(a, policy[i], out);
+            ngx_http_llm_admin_rule_left(a, &policy[i]->rule, subject, out);
+        }
+    }
+}
+
+
+static void
+ngx_http_llm_admin_record(ngx_http_llm_admin_t *a,
+    ngx_http_llm_client_t *record, ngx_uint_t per, uint64_t subject,
+    cJSON *list)
+{
+    cJSON                 *out;
+    ngx_uint_t             i;
+    ngx_http_llm_rule_t  **rule;
+
+    if (record == NULL || record->rules == NULL) {
+        return;
+    }
+
+    rule = record->rules->elts;
+
+    for (i = 0; i < record->rules->nelts; i++) {
+        out = ngx_http_llm_admin_put_object(a, list, NULL);
+
+        ngx_http_llm_admin_put_str(a, out, "name", &rule[i]->name);
+        ngx_http_llm_admin_put_kind(a, rule[i], out);
+        ngx_http_llm_admin_put_str(a, out, "per", ngx_http_llm_per_name(per));
+        ngx_http_llm_admin_rule_limit(a, rule[i], out);
+        ngx_http_llm_admin_put_bool(a, out, "record", 1);
+        ngx_http_llm_admin_rule_left(a, rule[i], subject, out);
+    }
+}
+
+
+static void
+ngx_http_llm_admin_put_kind(ngx_http_llm_admin_t *a,
+    const ngx_http_llm_rule_t *rule, cJSON *out)
+{
+    ngx_http_llm_admin_put_word(a, out, "kind", rule->budget
+                                                ? LLM_STR("budget")
+                                                : LLM_STR("limit"));
 }
 
 
@@ -133,9 +284,7 @@ ngx_http_llm_admin_policy(ngx_http_llm_admin_t *a,
     rule = &policy->rule;
 
     ngx_http_llm_admin_put_str(a, out, "name", &rule->name);
-    ngx_http_llm_admin_put_word(a, out, "kind", rule->budget
-                                                ? LLM_STR("budget")
-                                                : LLM_STR("limit"));
+    ngx_http_llm_admin_put_kind(a, rule, out);
 
     if (policy->who.len) {
         ngx_http_llm_admin_put_str(a, out, "per", &policy->who);

@@ -28,8 +28,6 @@ static ngx_int_t ngx_http_llm_auth_refuse(ngx_http_request_t *r,
     ngx_http_llm_auth_e outcome, ngx_http_llm_client_t *client);
 static ngx_int_t ngx_http_llm_auth_keep(ngx_http_request_t *r,
     ngx_http_llm_client_t *client, ngx_uint_t by_key);
-static void ngx_http_llm_auth_owners(ngx_http_llm_clients_t *clients,
-    ngx_http_llm_caller_t *caller);
 static void ngx_http_llm_caller_cleanup(void *data);
 
 
@@ -325,7 +323,7 @@ ngx_http_llm_auth_keep(ngx_http_request_t *r, ngx_http_llm_client_t *client,
 
 /* A client without an organisation of its own belongs to its user's. */
 
-static void
+void
 ngx_http_llm_auth_owners(ngx_http_llm_clients_t *clients,
     ngx_http_llm_caller_t *caller)
 {

@@ -175,6 +175,11 @@ ngx_uint_t ngx_http_llm_patterns_match(ngx_http_llm_patterns_t *patterns,
 char *ngx_http_llm_auth(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 ngx_int_t ngx_http_llm_auth_init(ngx_conf_t *cf);
 
+/* auth.c: the user and the organisation of caller->client, and references to
+ * their records. */
+void ngx_http_llm_auth_owners(ngx_http_llm_clients_t *clients,
+    ngx_http_llm_caller_t *caller);
+
 /* auth.c: by a key, in the access phase; by a variable, after it; the key of
  * "Authorization: Bearer", 0: there is none. */
 ngx_int_t ngx_http_llm_auth_access(ngx_http_request_t *r);

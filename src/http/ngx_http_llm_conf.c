@@ -191,7 +191,7 @@ ngx_http_llm_link(ngx_conf_t *cf)
         || ngx_http_llm_link_splits(cf, lmcf) != NGX_OK
         || ngx_http_llm_policy_link(cf, lmcf) != NGX_OK
         || ngx_http_llm_link_locations(cf, lmcf) != NGX_OK
-        || ngx_http_llm_policy_forecasts(lmcf) != NGX_OK
+        || ngx_http_llm_policy_forecasts(cf, lmcf) != NGX_OK
         || ngx_http_llm_link_providers(cf, lmcf) != NGX_OK
         || ngx_http_llm_redis_link(cf, lmcf) != NGX_OK
         || ngx_http_llm_link_store(cf, lmcf) != NGX_OK

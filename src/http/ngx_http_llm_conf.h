@@ -163,15 +163,16 @@ ngx_int_t ngx_http_llm_app_merge(ngx_conf_t *cf, ngx_http_llm_loc_conf_t *prev,
 
 /* policy_link.c.  merge: rules of outer levels.  link: after all names are
  * known, names and ids of rules.  location: after it is known what a location
- * passes to.  forecasts: what limits make worth learning.  NGX_OK or NGX_ERROR
- * (logged). */
+ * passes to.  forecasts: after that, what limits make worth learning.  NGX_OK
+ * or NGX_ERROR (logged). */
 ngx_int_t ngx_http_llm_policy_merge(ngx_conf_t *cf,
     ngx_http_llm_loc_conf_t *prev, ngx_http_llm_loc_conf_t *conf);
 ngx_int_t ngx_http_llm_policy_link(ngx_conf_t *cf,
     ngx_http_llm_main_conf_t *lmcf);
 ngx_int_t ngx_http_llm_policy_location(ngx_conf_t *cf,
     ngx_http_llm_loc_conf_t *llcf);
-ngx_int_t ngx_http_llm_policy_forecasts(ngx_http_llm_main_conf_t *lmcf);
+ngx_int_t ngx_http_llm_policy_forecasts(ngx_conf_t *cf,
+    ngx_http_llm_main_conf_t *lmcf);
 
 /* Worker start: where rules count what they do. */
 void ngx_http_llm_policy_run(ngx_http_llm_main_conf_t *lmcf);

@@ -37,6 +37,8 @@ struct ngx_http_llm_policy_s {
     uint32_t                     warn;          /* basis points of it */
     uint32_t                     at;
     ngx_http_llm_budget_e        action;
+    unsigned                     known:1;       /* some location of its knows
+                                                   clients */
     unsigned                     dry_run:1;     /* as written: the rule's own
                                                    is set for soft budgets */
     ngx_http_llm_route_t        *degrade;

@@ -25,6 +25,9 @@ static void ngx_http_llm_policy_identify(ngx_http_llm_main_conf_t *lmcf,
     ngx_uint_t n);
 static ngx_int_t ngx_http_llm_policy_list(ngx_conf_t *cf,
     ngx_http_llm_policies_t *ps, ngx_array_t *rules);
+static void ngx_http_llm_policy_known(ngx_http_llm_policies_t *ps);
+static void ngx_http_llm_policy_unknown(ngx_conf_t *cf,
+    ngx_http_llm_main_conf_t *lmcf);
 static ngx_int_t ngx_http_llm_policy_forecast(ngx_http_llm_main_conf_t *lmcf,
     ngx_http_llm_store_forecast_t *f, ngx_http_llm_forecast_e kind,
     ngx_str_t *name);
@@ -241,6 +244,10 @@ ngx_http_llm_policy_location(ngx_conf_t *cf, ngx_http_llm_loc_conf_t *llcf)
         return NGX_ERROR;
     }
 
+    if (llcf->auth != NGX_HTTP_LLM_AUTH_OFF) {
+        ngx_http_llm_policy_known(ps);
+    }
+
     if (llcf->split == NULL) {
         return ngx_http_llm_policy_prices(cf, ps, llcf->route);
     }
@@ -378,17 +385,56 @@ ngx_http_llm_policy_priced(ngx_http_llm_target_t *t)
 }
 
 
+static void
+ngx_http_llm_policy_known(ngx_http_llm_policies_t *ps)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < ps->n; i++) {
+        ps->policy[i]->known = 1;
+    }
+}
+
+
+/* Without llm_auth nobody is a client: a rule that never applies is worse than
+ * none. */
+
+static void
+ngx_http_llm_policy_unknown(ngx_conf_t *cf, ngx_http_llm_main_conf_t *lmcf)
+{
+    ngx_uint_t               i;
+    ngx_http_llm_policy_t   *p, **policy;
+
+    policy = lmcf->policies.elts;
+
+    for (i = 0; i < lmcf->policies.nelts; i++) {
+        p = policy[i];
+
+        if (!p->known && p->per >= NGX_HTTP_LLM_PER_CLIENT
+            && p->per <= NGX_HTTP_LLM_PER_ORG)
+        {
+            ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                          "\"%V\" never applies: it holds in no location "
+                          "with \"llm_auth\", which would tell who sends a "
+                          "request in %s:%ui", &p->rule.name, p->file, p->line);
+        }
+    }
+}
+
+
 /* Routes' answers and models' tokens, if any rule would ask. */
 
 ngx_int_t
-ngx_http_llm_policy_forecasts(ngx_http_llm_main_conf_t *lmcf)
+ngx_http_llm_policy_forecasts(ngx_conf_t *cf, ngx_http_llm_main_conf_t *lmcf)
 {
     ngx_uint_t                 i;
     ngx_http_llm_model_t     **model;
     ngx_http_llm_route_t     **route;
     ngx_http_llm_loc_conf_t  **llcf;
 
-    if (lmcf->policies.nelts == 0) {
+    ngx_http_llm_policy_unknown(cf, lmcf);
+
+    if (lmcf->policies.nelts == 0 && !lmcf->clients->used) {
         return NGX_OK;
     }
 

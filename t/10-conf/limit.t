@@ -40,14 +40,17 @@ sub accepted {
 }
 
 sub at { "location / { llm_pass dear; $_[0] }" }
+sub by { "location / { llm_pass dear; llm_auth on; $_[0] }" }
 
-accepted('all words of a limit', undef, at('llm_limit per=client 60r/m 100000t/m 5000i/m 2000o/m 600s/h 5r/d 9r/M parallel=10 without_redis=closed local dry_run;'));
+accepted('all words of a limit', undef, by('llm_limit per=client 60r/m 100000t/m 5000i/m 2000o/m 600s/h 5r/d 9r/M parallel=10 without_redis=closed local dry_run;'));
 accepted('a clock and a reset', undef, at('llm_limit 10r/h clock=calendar reset=06:30@Europe/Berlin; llm_limit 10r/h clock=refill;'));
 accepted('expressions', undef, at('llm_limit per=$http_x_team 1r/m; llm_limit per=$remote_addr/$http_x_a 1r/m;'));
-accepted('all words of a budget', undef, at('llm_budget per=org 50usd/h 500usd/d 2000usd/M warn=70% at=95% degrade to=free reset=00:00@Asia/Tehran webhook=https://example.com/x without_redis=open;'));
+accepted('all words of a budget', undef, by('llm_budget per=org 50usd/h 500usd/d 2000usd/M warn=70% at=95% degrade to=free reset=00:00@Asia/Tehran webhook=https://example.com/x without_redis=open;'));
 accepted('off at every level', undef, at('llm_limit off; llm_limit 1r/m; llm_budget off;'), 'llm_limit 1r/m; llm_budget 1usd/h;');
 accepted('the same rule in several places', undef, at('llm_limit 1r/m; llm_limit 1r/m;'), 'llm_limit 1r/m;');
 accepted('soft budgets need no price', undef, 'location / { llm_pass free; llm_budget 1usd/h alert; llm_budget 2usd/h dry_run; }');
+accepted('nobody is known', qr/\[warn\].*"client 60r\/m" never applies: it holds in no location with "llm_auth"/, at('llm_limit per=client 60r/m;'));
+accepted('somebody is, somewhere', undef, by('') . ' location /open/ { llm_pass dear; }', 'llm_limit per=client 60r/m; llm_budget per=org 1usd/h;');
 accepted('a target without a price is told', qr/\[warn\].*llm_model "free" has no "price", so budget "1usd\/h" cannot allow it/, 'location / { llm_pass both; llm_budget 1usd/h; }');
 
 refused('nothing', qr/invalid number of arguments in "llm_limit"/, at('llm_limit;'));
