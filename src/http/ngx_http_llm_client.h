@@ -4,6 +4,7 @@
  *
  * clients.c       llm_clients: the file, read when the configuration is
  * client_make.c   a record becomes what requests look at
+ * client_rules.c  limits and budgets of a record
  * client_live.c   records made at run time, as this worker knows them
  * pattern.c       names that a client may use
  * auth_conf.c     llm_auth: the directive
@@ -61,6 +62,8 @@ struct ngx_http_llm_client_s {
                                                    limits and budgets; NULL */
     ngx_pool_t                 *pool;           /* of its own, made at run time;
                                                    NULL: of the file */
+    ngx_queue_t                 queue;          /* of those made at run time */
+    uint64_t                    version;        /* 0: of the file */
     ngx_uint_t                  refs;
     unsigned                    kind:2;         /* llm_party_t */
     unsigned                    priority:2;     /* llm_priority_t */
@@ -120,6 +123,15 @@ struct ngx_http_llm_clients_s {
     /* made once for each text: of the file, for records at run time too */
     llm_index_t                 patterns;           /* … _pattern_t * */
     llm_index_t                 sets;               /* … _patterns_t * */
+    llm_index_t                 rules;              /* … _client_rules_t * */
+    llm_index_t                 zones;              /* … _client_zone_t * */
+
+    /* live */
+    ngx_pool_t                 *live_pool;          /* NULL: none was read */
+    uint64_t                    seen;               /* changes of the zone */
+    ngx_queue_t                 live;               /* by last change */
+    llm_index_t                 live_keys;
+    llm_index_t                 live_ids[LLM_PARTY_N];
 };
 
 
@@ -138,6 +150,10 @@ ngx_http_llm_client_key_t *ngx_http_llm_client_by_key(
 ngx_http_llm_client_t *ngx_http_llm_client_by_id(
     ngx_http_llm_clients_t *clients, llm_party_t kind, const ngx_str_t *id);
 
+
+/* The same in one table of ids. */
+ngx_http_llm_client_t *ngx_http_llm_client_find(const llm_index_t *ids,
+    const ngx_str_t *id);
 
 /* A reference is given back; NULL is nobody's. */
 void ngx_http_llm_client_release(ngx_http_llm_client_t *client);
@@ -160,6 +176,20 @@ typedef struct {
 
 ngx_http_llm_client_t *ngx_http_llm_client_make(
     ngx_http_llm_client_maker_t *maker, llm_party_t kind, llm_str_t text);
+
+
+/* client_rules.c: sets client->rules, whose totals each worker then finds in
+ * the zone: those of the file when it starts.  NGX_OK or NGX_ERROR, as above. */
+ngx_int_t ngx_http_llm_client_rules(ngx_http_llm_client_maker_t *maker,
+    ngx_http_llm_client_t *client, const llm_client_record_t *rec);
+void ngx_http_llm_client_rules_link(ngx_http_llm_clients_t *clients,
+    ngx_array_t *rules);
+void ngx_http_llm_clients_run(ngx_http_llm_clients_t *clients);
+
+
+/* client_live.c: reads what changed in the zone; then frees all of it. */
+void ngx_http_llm_live_sync(ngx_http_llm_clients_t *clients);
+void ngx_http_llm_live_exit(ngx_http_llm_clients_t *clients);
 
 
 /* pattern.c: a list of patterns, all of them checked.  NULL: as above. */

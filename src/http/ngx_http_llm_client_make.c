@@ -56,6 +56,7 @@ ngx_http_llm_client_make(ngx_http_llm_client_maker_t *maker, llm_party_t kind,
     client->pool = maker->keep ? NULL : maker->pool;
 
     if (ngx_http_llm_client_lists(maker, client, &rec) != NGX_OK
+        || ngx_http_llm_client_rules(maker, client, &rec) != NGX_OK
         || ngx_http_llm_client_keys(maker, client, &rec) != NGX_OK)
     {
         return NULL;

@@ -30,6 +30,9 @@ static void ngx_http_llm_clients_refuse(ngx_conf_t *cf,
     ngx_http_llm_client_maker_t *maker, llm_client_file_t *file,
     llm_str_t text);
 static void ngx_http_llm_clients_id(llm_str_t text, ngx_str_t *id);
+static void ngx_http_llm_clients_sync(ngx_http_llm_clients_t *clients);
+static ngx_http_llm_client_key_t *ngx_http_llm_clients_find_key(
+    const llm_index_t *keys, const u_char sha256[32]);
 
 
 ngx_http_llm_clients_t *
@@ -335,6 +338,31 @@ ngx_http_llm_client_key_t *
 ngx_http_llm_client_by_key(ngx_http_llm_clients_t *clients,
     const u_char sha256[32])
 {
+    ngx_http_llm_client_key_t  *key;
+
+    ngx_http_llm_clients_sync(clients);
+
+    key = ngx_http_llm_clients_find_key(&clients->live_keys, sha256);
+
+    return key ? key : ngx_http_llm_clients_find_key(&clients->keys, sha256);
+}
+
+
+/* One load, most of the time. */
+
+static void
+ngx_http_llm_clients_sync(ngx_http_llm_clients_t *clients)
+{
+    if (ngx_http_llm_party_serial(clients->store) != clients->seen) {
+        ngx_http_llm_live_sync(clients);
+    }
+}
+
+
+static ngx_http_llm_client_key_t *
+ngx_http_llm_clients_find_key(const llm_index_t *keys,
+    const u_char sha256[32])
+{
     size_t                      at;
     uint64_t                    hash;
     ngx_http_llm_client_key_t  *key;
@@ -342,7 +370,7 @@ ngx_http_llm_client_by_key(ngx_http_llm_clients_t *clients,
     at = 0;
     ngx_memcpy(&hash, sha256, sizeof(uint64_t));
 
-    while ((key = llm_index_next(&clients->keys, hash, &at))) {
+    while ((key = llm_index_next(keys, hash, &at))) {
         if (llm_client_same_key(key->sha256, sha256) && !key->client->hidden) {
             return key;
         }
@@ -356,6 +384,23 @@ ngx_http_llm_client_t *
 ngx_http_llm_client_by_id(ngx_http_llm_clients_t *clients, llm_party_t kind,
     const ngx_str_t *id)
 {
+    ngx_http_llm_client_t  *client;
+
+    ngx_http_llm_clients_sync(clients);
+
+    client = ngx_http_llm_client_find(&clients->live_ids[kind], id);
+
+    if (client == NULL) {
+        client = ngx_http_llm_client_find(&clients->ids[kind], id);
+    }
+
+    return client && !client->hidden ? client : NULL;
+}
+
+
+ngx_http_llm_client_t *
+ngx_http_llm_client_find(const llm_index_t *ids, const ngx_str_t *id)
+{
     size_t                  at;
     uint64_t                hash;
     ngx_http_llm_client_t  *client;
@@ -363,10 +408,8 @@ ngx_http_llm_client_by_id(ngx_http_llm_clients_t *clients, llm_party_t kind,
     at = 0;
     hash = llm_fnv64((llm_str_t) { id->len, id->data }, 0);
 
-    while ((client = llm_index_next(&clients->ids[kind], hash, &at))) {
-        if (ngx_http_llm_same(&client->id, (ngx_str_t *) id)
-            && !client->hidden)
-        {
+    while ((client = llm_index_next(ids, hash, &at))) {
+        if (ngx_http_llm_same(&client->id, (ngx_str_t *) id)) {
             return client;
         }
     }

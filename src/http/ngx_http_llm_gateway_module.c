@@ -274,6 +274,7 @@ ngx_http_llm_init_process(ngx_cycle_t *cycle)
     }
 
     ngx_http_llm_policy_run(lmcf);
+    ngx_http_llm_clients_run(lmcf->clients);
     ngx_http_llm_agent_init(cycle, &lmcf->store);
     ngx_http_llm_controller_init(cycle, lmcf);
 
@@ -305,6 +306,8 @@ ngx_http_llm_exit_process(ngx_cycle_t *cycle)
     for (i = 0; i < lmcf->providers.nelts; i++) {
         ngx_http_llm_origin_exit(&provider[i]->origin);
     }
+
+    ngx_http_llm_live_exit(lmcf->clients);
 
     if (lmcf->store.zone) {
         ngx_http_llm_agent_exit(&lmcf->store);

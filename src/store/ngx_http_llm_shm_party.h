@@ -8,6 +8,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include <cjson/cJSON.h>
 
 #include "ngx_http_llm_party.h"
 
@@ -38,5 +39,12 @@ typedef struct {
     uint64_t                    serial;     /* of the newest change */
     uint64_t                    auth[NGX_HTTP_LLM_AUTH_N];
 } ngx_http_llm_parties_t;
+
+/* ngx_http_llm_state_party.c: records as a member of `tree`, there and back. */
+ngx_int_t ngx_http_llm_state_put_parties(ngx_http_llm_store_t *store,
+    cJSON *tree);
+void ngx_http_llm_state_get_parties(ngx_http_llm_store_t *store,
+    const cJSON *tree);
+
 
 #endif /* _NGX_HTTP_LLM_SHM_PARTY_H_INCLUDED_ */

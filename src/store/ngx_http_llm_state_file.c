@@ -93,6 +93,7 @@ ngx_http_llm_state_load(ngx_http_llm_store_t *store, ngx_pool_t *temp,
     }
 
     ngx_http_llm_state_get_traffic(store, tree, temp);
+    ngx_http_llm_state_get_parties(store, tree);
 
     cJSON_Delete(tree);
 }
@@ -303,7 +304,9 @@ ngx_http_llm_state_print(ngx_http_llm_store_t *store)
         }
     }
 
-    if (ngx_http_llm_state_put_traffic(store, tree) != NGX_OK) {
+    if (ngx_http_llm_state_put_traffic(store, tree) != NGX_OK
+        || ngx_http_llm_state_put_parties(store, tree) != NGX_OK)
+    {
         goto done;
     }
 
