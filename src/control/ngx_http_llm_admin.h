@@ -2,12 +2,15 @@
 /*
  * llm_admin: one call of the API, from its request to its JSON answer.
  *
- * admin.c          the directive, the table of calls, the request's body
+ * admin.c          the directive, a request and its body
+ * admin_calls.c    the table of calls
  * admin_access.c   who may call
  * admin_json.c     trees of JSON, refusals, and the answer on its way
  * admin_wait.c     answers that wait for Redis
  * admin_view.c     what a split looks like
  * admin_split.c    calls about splits and experiments
+ * admin_client.c   calls about clients, users, organisations
+ * admin_record.c   their records and keys
  * admin_switch.c   calls about providers, models, keys; the audit trail
  * admin_limit.c    the call about limits and budgets
  * admin_redis.c    the call about Redis and the other nodes
@@ -54,7 +57,7 @@ typedef ngx_int_t (*ngx_http_llm_admin_pt)(ngx_http_llm_admin_t *a);
 typedef struct ngx_http_llm_admin_wait_s  ngx_http_llm_admin_wait_t;
 
 typedef struct {
-    ngx_uint_t                  method;        /* NGX_HTTP_GET, _PUT, _POST */
+    ngx_uint_t                  method;        /* NGX_HTTP_GET, _PUT, ... */
     ngx_str_t                   path;          /* "splits/" + NAME when it ends
                                                   in a slash */
     ngx_str_t                   verb;          /* the path's last part */
@@ -80,6 +83,11 @@ struct ngx_http_llm_admin_s {
     uint64_t                    version;
     llm_verb_t                  verb;
 };
+
+
+/* calls.c: the call of this method and path; NGX_OK, or refused. */
+
+ngx_int_t ngx_http_llm_admin_find(ngx_http_llm_admin_t *a);
 
 
 /* access.c: NGX_OK, or refused. */
@@ -207,6 +215,12 @@ ngx_int_t ngx_http_llm_admin_keys(ngx_http_llm_admin_t *a);
 ngx_int_t ngx_http_llm_admin_key_set(ngx_http_llm_admin_t *a);
 ngx_int_t ngx_http_llm_admin_limits(ngx_http_llm_admin_t *a);
 ngx_int_t ngx_http_llm_admin_audit(ngx_http_llm_admin_t *a);
+ngx_int_t ngx_http_llm_admin_parties(ngx_http_llm_admin_t *a);
+ngx_int_t ngx_http_llm_admin_party(ngx_http_llm_admin_t *a);
+ngx_int_t ngx_http_llm_admin_party_set(ngx_http_llm_admin_t *a);
+ngx_int_t ngx_http_llm_admin_party_delete(ngx_http_llm_admin_t *a);
+ngx_int_t ngx_http_llm_admin_client_new(ngx_http_llm_admin_t *a);
+ngx_int_t ngx_http_llm_admin_client_rotate(ngx_http_llm_admin_t *a);
 ngx_int_t ngx_http_llm_admin_redis(ngx_http_llm_admin_t *a);
 
 

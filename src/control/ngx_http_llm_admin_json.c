@@ -12,7 +12,7 @@
 #include "ngx_http_llm_admin.h"
 
 
-#define NGX_HTTP_LLM_ADMIN_NAMES  128
+#define NGX_HTTP_LLM_ADMIN_NAMES  256
 
 
 static char *ngx_http_llm_admin_text(ngx_http_llm_admin_t *a,

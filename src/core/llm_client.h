@@ -94,6 +94,9 @@ llm_rc_t llm_client_file_begin(llm_client_file_t *file, llm_str_t text,
 llm_rc_t llm_client_file_next(llm_client_file_t *file, llm_str_t *text,
     llm_client_error_t *error);
 
+/* A day ("2026-12-31": its beginning in UTC) or a point in time (RFC 3339). */
+llm_rc_t llm_client_date(llm_str_t s, llm_msec_t *t);
+
 /* "client", "user", "org". */
 llm_str_t llm_party_name(llm_party_t kind);
 

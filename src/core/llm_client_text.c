@@ -55,21 +55,12 @@ llm_client_check_word(llm_str_t s)
 
 
 llm_rc_t
-llm_client_time(llm_str_t raw, llm_msec_t *t)
+llm_client_date(llm_str_t s, llm_msec_t *t)
 {
     unsigned char  mem[64];
     llm_buf_t      b;
-    llm_str_t      s;
 
     llm_buf_init(&b, mem, sizeof(mem));
-
-    if (raw.len < 2 || raw.data[0] != '"') {
-        return LLM_BAD;
-    }
-
-    s.data = raw.data + 1;
-    s.len = raw.len - 2;
-
     llm_buf_str(&b, s);
 
     if (s.len == sizeof("2026-12-31") - 1) {
@@ -77,6 +68,17 @@ llm_client_time(llm_str_t raw, llm_msec_t *t)
     }
 
     return b.full ? LLM_BAD : llm_hint_rfc3339(llm_buf_view(&b), t);
+}
+
+
+llm_rc_t
+llm_client_time(llm_str_t raw, llm_msec_t *t)
+{
+    if (raw.len < 2 || raw.data[0] != '"') {
+        return LLM_BAD;
+    }
+
+    return llm_client_date((llm_str_t) { raw.len - 2, raw.data + 1 }, t);
 }
 
 

@@ -151,6 +151,9 @@ ngx_http_llm_client_t *ngx_http_llm_client_by_id(
     ngx_http_llm_clients_t *clients, llm_party_t kind, const ngx_str_t *id);
 
 
+/* What changed in the zone is known after it: the lookups above call it. */
+void ngx_http_llm_clients_sync(ngx_http_llm_clients_t *clients);
+
 /* The same in one table of ids. */
 ngx_http_llm_client_t *ngx_http_llm_client_find(const llm_index_t *ids,
     const ngx_str_t *id);
@@ -179,7 +182,7 @@ ngx_http_llm_client_t *ngx_http_llm_client_make(
 
 
 /* client_rules.c: sets client->rules, whose totals each worker then finds in
- * the zone: those of the file when it starts.  NGX_OK or NGX_ERROR, as above. */
+ * the zone: those of the file when it starts.  NGX_OK, NGX_ERROR: as above. */
 ngx_int_t ngx_http_llm_client_rules(ngx_http_llm_client_maker_t *maker,
     ngx_http_llm_client_t *client, const llm_client_record_t *rec);
 void ngx_http_llm_client_rules_link(ngx_http_llm_clients_t *clients,

@@ -30,7 +30,6 @@ static void ngx_http_llm_clients_refuse(ngx_conf_t *cf,
     ngx_http_llm_client_maker_t *maker, llm_client_file_t *file,
     llm_str_t text);
 static void ngx_http_llm_clients_id(llm_str_t text, ngx_str_t *id);
-static void ngx_http_llm_clients_sync(ngx_http_llm_clients_t *clients);
 static ngx_http_llm_client_key_t *ngx_http_llm_clients_find_key(
     const llm_index_t *keys, const u_char sha256[32]);
 
@@ -350,7 +349,7 @@ ngx_http_llm_client_by_key(ngx_http_llm_clients_t *clients,
 
 /* One load, most of the time. */
 
-static void
+void
 ngx_http_llm_clients_sync(ngx_http_llm_clients_t *clients)
 {
     if (ngx_http_llm_party_serial(clients->store) != clients->seen) {
