@@ -9,6 +9,7 @@
 #include "llm_keypool_state.h"
 
 #define LLM_POOL_WAKE_MS  100           /* the bitmap is kept that long */
+#define LLM_POOL_LEND_MS  500           /* other nodes are asked meanwhile */
 
 
 static int
@@ -69,6 +70,38 @@ llm_pick_rest(const llm_pick_t *p, uint32_t key, llm_class_t *cause)
 }
 
 
+/* The same for one limit.  What other nodes have left they may lend soon. */
+static llm_msec_t
+llm_pick_limit(const llm_pick_t *p, uint32_t g, uint32_t i, uint64_t need)
+{
+    uint64_t                  more;
+    llm_limit_t               l;
+    llm_msec_t                now, ms;
+    const llm_limit_t        *whole;
+    const llm_group_state_t  *s;
+
+    s = llm_pool_group(p->lane, g);
+    now = p->now;
+
+    more = llm_pool_limit(p->lane, g, i, &l, &now);
+    ms = llm_limit_wait(&l, &s->limit[i], need ? need + more : 0, now);
+
+    if (ms == 0 || p->lane->caps == NULL) {
+        return ms;
+    }
+
+    whole = &p->lane->conf->group[g].limit[i];
+
+    if (ms > LLM_POOL_LEND_MS
+        && llm_limit_wait(whole, &s->limit[i], need, now) == 0)
+    {
+        return LLM_POOL_LEND_MS;
+    }
+
+    return ms;
+}
+
+
 /*
  * How long until the limits of a group have room for the request; *any is the
  * same for the smallest of requests: nobody need ask before.
@@ -77,23 +110,19 @@ static llm_msec_t
 llm_pick_limits(const llm_pick_t *p, uint32_t g, llm_msec_t *any,
     llm_class_t *cause)
 {
-    uint32_t                  i;
-    uint64_t                  need;
-    llm_msec_t                wait, ms;
-    const llm_limit_t        *l;
-    const llm_group_conf_t   *conf;
-    const llm_group_state_t  *s;
+    uint32_t                 i;
+    llm_msec_t               wait, ms;
+    const llm_limit_t       *l;
+    const llm_group_conf_t  *conf;
 
     conf = &p->lane->conf->group[g];
-    s = llm_pool_group(p->lane, g);
     wait = 0;
     *any = 0;
 
     for (i = 0; i < conf->limit_n; i++) {
         l = &conf->limit[i];
-        need = p->need->n[l->dim];
 
-        ms = llm_limit_wait(l, &s->limit[i], need, p->now);
+        ms = llm_pick_limit(p, g, i, p->need->n[l->dim]);
 
         if (ms <= wait) {
             continue;
@@ -104,7 +133,7 @@ llm_pick_limits(const llm_pick_t *p, uint32_t g, llm_msec_t *any,
                                        : LLM_CLASS_RATE_LIMITED;
 
         /* dimensions the request does not need do not hold others back */
-        ms = llm_limit_wait(l, &s->limit[i], 1, p->now);
+        ms = llm_pick_limit(p, g, i, 1);
         *any = ms > *any ? ms : *any;
     }
 
@@ -212,6 +241,8 @@ static void
 llm_pick_lease(llm_pick_t *p, uint32_t key, llm_lease_t *lease)
 {
     uint32_t                 i, g;
+    llm_limit_t              l;
+    llm_msec_t               now;
     llm_key_state_t         *k;
     llm_group_state_t       *s;
     const llm_group_conf_t  *conf;
@@ -227,8 +258,9 @@ llm_pick_lease(llm_pick_t *p, uint32_t key, llm_lease_t *lease)
     lease->need = *p->need;
 
     for (i = 0; i < conf->limit_n; i++) {
-        llm_limit_take(&conf->limit[i], &s->limit[i],
-                       p->need->n[conf->limit[i].dim], p->now);
+        now = p->now;
+        (void) llm_pool_limit(p->lane, g, i, &l, &now);
+        llm_limit_take(&l, &s->limit[i], p->need->n[l.dim], now);
     }
 
     if (p->lane->conf->cooldown) {
@@ -367,7 +399,8 @@ llm_keypool_settle(llm_lane_t *lane, const llm_lease_t *lease,
     const llm_need_t *actual, llm_msec_t now)
 {
     uint32_t                 i, g;
-    llm_dim_t                dim;
+    llm_limit_t              l;
+    llm_msec_t               at;
     llm_group_state_t       *s;
     const llm_group_conf_t  *conf;
 
@@ -376,8 +409,9 @@ llm_keypool_settle(llm_lane_t *lane, const llm_lease_t *lease,
     s = llm_pool_group(lane, g);
 
     for (i = 0; i < conf->limit_n; i++) {
-        dim = conf->limit[i].dim;
-        llm_limit_settle(&conf->limit[i], &s->limit[i], lease->need.n[dim],
-                         actual->n[dim], lease->taken, now);
+        at = now;
+        (void) llm_pool_limit(lane, g, i, &l, &at);
+        llm_limit_settle(&l, &s->limit[i], lease->need.n[l.dim],
+                         actual->n[l.dim], lease->taken + (at - now), at);
     }
 }

@@ -77,6 +77,22 @@ typedef struct {
     llm_limit_state_t  limit[LLM_GROUP_LIMITS];
 } llm_group_state_t;
 
+/* What of a limit is this node's: it may use `cap`, and a refill regains `rate`
+ * a window, which is not less. */
+typedef struct {
+    uint64_t  cap;
+    uint64_t  rate;
+} llm_cap_t;
+
+/* Limits that nodes share: who knows the caps, and how far the clocks of limits
+ * are from `now`. */
+typedef struct {
+    llm_cap_t  (*get)(void *data, uint32_t group, uint32_t limit);
+    void        *data;
+    int64_t      steady;
+    int64_t      calendar;
+} llm_caps_t;
+
 /* One pool for one model: what pick works on.  Whoever frees a key by hand sets
  * *wake to 0. */
 typedef struct {
@@ -90,6 +106,7 @@ typedef struct {
     uint32_t                  *cursor;  /* round robin position */
     int64_t                   *current; /* weighted round robin, key_n;
                                            NULL unless LLM_SELECT_WEIGHTED */
+    const llm_caps_t          *caps;    /* NULL: this node has it all */
 } llm_lane_t;
 
 typedef struct {

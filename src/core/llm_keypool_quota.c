@@ -51,12 +51,32 @@ llm_report_limit(const llm_report_t *r, llm_limit_state_t **state)
 
 
 /* The provider's numbers without this very request, whose reservation is still
- * in ours and will be given back. */
+ * in ours and will be given back.  They are of all nodes: ours is a part of
+ * them, and not less than what we know. */
 static void
 llm_report_learn(const llm_report_t *r, const llm_limit_t *l,
     llm_limit_state_t *state, uint64_t used)
 {
-    llm_limit_learn(l, state, used + r->lease->need.n[l->dim], r->now);
+    uint32_t     i;
+    uint64_t     more, own;
+    llm_msec_t   now;
+    llm_limit_t  cap;
+
+    i = (uint32_t) (l - r->conf->limit);
+    now = r->now;
+
+    more = llm_pool_limit(r->lane, r->g, i, &cap, &now);
+
+    if (r->lane->caps) {
+        used = (uint64_t) ((double) used / (double) l->max
+                           * (double) (cap.max - more));
+        own = llm_limit_used(&cap, state, now);
+        own = own > r->lease->need.n[l->dim] ? own - r->lease->need.n[l->dim]
+                                             : 0;
+        used = used > own ? used : own;
+    }
+
+    llm_limit_learn(&cap, state, used + r->lease->need.n[l->dim], now);
 }
 
 

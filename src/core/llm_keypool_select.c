@@ -92,8 +92,9 @@ static uint64_t
 llm_pick_score(const llm_pick_t *p, uint32_t key)
 {
     uint32_t                  i;
-    uint64_t                  ratio, least;
-    const llm_limit_t        *l;
+    uint64_t                  more, left, cap, ratio, least;
+    llm_limit_t               l;
+    llm_msec_t                now;
     const llm_key_conf_t     *k;
     const llm_group_conf_t   *conf;
     const llm_group_state_t  *s;
@@ -104,9 +105,12 @@ llm_pick_score(const llm_pick_t *p, uint32_t key)
     least = LLM_POOL_RATIO;
 
     for (i = 0; i < conf->limit_n; i++) {
-        l = &conf->limit[i];
-        ratio = llm_limit_left(l, &s->limit[i], p->now) * LLM_POOL_RATIO
-                / l->max;
+        now = p->now;
+        more = llm_pool_limit(p->lane, k->group, i, &l, &now);
+        left = llm_limit_left(&l, &s->limit[i], now);
+        left = left > more ? left - more : 0;
+        cap = l.max - more;
+        ratio = cap ? left * LLM_POOL_RATIO / cap : 0;
         least = ratio < least ? ratio : least;
     }
 

@@ -85,6 +85,31 @@ llm_pool_group(const llm_lane_t *lane, uint32_t g)
 }
 
 
+/* Limit i of a group as it is this node's; returns how much more than that a
+ * refill may regain, which is to be asked for on top.  *now becomes that of the
+ * limit's clock. */
+static inline uint64_t
+llm_pool_limit(const llm_lane_t *lane, uint32_t g, uint32_t i, llm_limit_t *l,
+    llm_msec_t *now)
+{
+    llm_cap_t  c;
+
+    *l = lane->conf->group[g].limit[i];
+
+    if (lane->caps == NULL) {
+        return 0;
+    }
+
+    *now += (llm_msec_t) (l->clock == LLM_CLOCK_CALENDAR ? lane->caps->calendar
+                                                         : lane->caps->steady);
+
+    c = lane->caps->get(lane->caps->data, g, i);
+    l->max = l->clock == LLM_CLOCK_REFILL ? c.rate : c.cap;
+
+    return l->max - c.cap;
+}
+
+
 /* A rest that may have ended: 0 when a send may go, then *probe says whether
  * it goes first and alone. */
 static inline llm_msec_t

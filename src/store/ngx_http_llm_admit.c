@@ -9,7 +9,7 @@
 #include <ngx_http.h>
 
 #include "llm_error.h"
-#include "ngx_http_llm_shm.h"
+#include "ngx_http_llm_share.h"
 #include "ngx_http_llm_sync_rest.h"
 #include "ngx_http_llm_sync_switch.h"
 
@@ -138,21 +138,24 @@ ngx_http_llm_admit_key_locked(ngx_http_llm_store_t *store,
     llm_msec_t now, ngx_http_llm_ticket_t *ticket, llm_msec_t *wait,
     llm_class_t *cause)
 {
-    llm_lane_t            lane;
+    ngx_http_llm_lane_view_t    view;
     ngx_http_llm_root_t  *root;
 
     if (ticket->lane == NULL) {
         return NGX_DECLINED;
     }
 
-    ngx_http_llm_lane_view(ticket->pool, ticket->lane, &lane);
+    ngx_http_llm_lane_view(store, ticket->pool, ticket->lane, &view);
 
-    if (llm_keypool_pick(&lane, need, tried, random, now, &ticket->lease, wait,
-                         cause)
+    if (llm_keypool_pick(&view.lane, need, tried, random, now, &ticket->lease,
+                         wait, cause)
         != LLM_OK)
     {
+        ngx_http_llm_pool_asks_locked(&view, need, NULL, random);
         return NGX_DECLINED;
     }
+
+    ngx_http_llm_pool_asks_locked(&view, need, &ticket->lease, random);
 
     ticket->lane_id = ticket->lane->id;
 
@@ -194,7 +197,7 @@ ngx_http_llm_admit_lane_lock(ngx_http_llm_store_t *store,
     ngx_http_llm_store_unlock(store);
 
     store->nomem++;
-    ln = ngx_http_llm_lane_local(pool);
+    ln = ngx_http_llm_lane_local(store, pool);
 
     ngx_http_llm_store_lock(store);
 
@@ -208,7 +211,7 @@ ngx_http_llm_store_has_other(ngx_http_llm_store_t *store,
     const llm_tried_t *tried, llm_msec_t *wait)
 {
     ngx_uint_t                 other;
-    llm_lane_t                 lane;
+    ngx_http_llm_lane_view_t    view;
     llm_msec_t                 now;
     ngx_http_llm_lane_node_t  *ln;
 
@@ -224,8 +227,8 @@ ngx_http_llm_store_has_other(ngx_http_llm_store_t *store,
     ln = ngx_http_llm_admit_lane_lock(store, pool, model, now);
 
     if (ln) {
-        ngx_http_llm_lane_view(pool, ln, &lane);
-        other = llm_keypool_has_other(&lane, need, tried, now, wait);
+        ngx_http_llm_lane_view(store, pool, ln, &view);
+        other = llm_keypool_has_other(&view.lane, need, tried, now, wait);
     }
 
     ngx_http_llm_store_unlock(store);
@@ -300,7 +303,7 @@ ngx_http_llm_report_key_locked(ngx_http_llm_store_t *store,
     uint64_t random, llm_msec_t now, ngx_http_llm_rests_t *rests)
 {
     ngx_uint_t                  disabled;
-    llm_lane_t                  lane;
+    ngx_http_llm_lane_view_t    view;
     llm_key_state_t            *key;
     llm_group_state_t          *group;
     ngx_http_llm_root_t        *root;
@@ -321,10 +324,11 @@ ngx_http_llm_report_key_locked(ngx_http_llm_store_t *store,
         root->changes++;
     }
 
-    ngx_http_llm_lane_view(pool, ln, &lane);
+    ngx_http_llm_lane_view(store, pool, ln, &view);
     ngx_http_llm_rests_before_locked(rests, pool, ln, ticket->lease.key);
 
-    disabled = llm_keypool_report(&lane, &ticket->lease, outcome, random, now);
+    disabled = llm_keypool_report(&view.lane, &ticket->lease, outcome, random,
+                                  now);
 
     ngx_http_llm_rests_after_locked(rests, pool, ln);
 
@@ -352,7 +356,7 @@ ngx_http_llm_store_settle(ngx_http_llm_store_t *store,
     ngx_http_llm_ticket_t *ticket, const llm_need_t *actual)
 {
     llm_need_t                  nothing;
-    llm_lane_t                  lane;
+    ngx_http_llm_lane_view_t    view;
     llm_msec_t                  now;
     llm_outcome_t               neither;
     ngx_http_llm_root_t        *root;
@@ -384,8 +388,8 @@ ngx_http_llm_store_settle(ngx_http_llm_store_t *store,
         ln = ngx_http_llm_ticket_lane_locked(ticket);
 
         if (ln) {
-            ngx_http_llm_lane_view(ticket->pool, ln, &lane);
-            llm_keypool_settle(&lane, &ticket->lease, actual, now);
+            ngx_http_llm_lane_view(store, ticket->pool, ln, &view);
+            llm_keypool_settle(&view.lane, &ticket->lease, actual, now);
         }
 
         if (ticket->pool->node->limited) {
@@ -486,7 +490,7 @@ ngx_http_llm_store_usable_keys(ngx_http_llm_store_t *store,
     ngx_http_llm_store_pool_t *pool)
 {
     uint32_t                   n, best;
-    llm_lane_t                 lane;
+    ngx_http_llm_lane_view_t    view;
     llm_msec_t                 now;
     ngx_uint_t                 i;
     ngx_http_llm_lane_node_t   none;
@@ -503,8 +507,9 @@ ngx_http_llm_store_usable_keys(ngx_http_llm_store_t *store,
     do {
         ngx_http_llm_store_lock(store);
 
-        ngx_http_llm_lane_view(pool, pn->lane_n ? pn->lane[i] : &none, &lane);
-        n = llm_keypool_usable(&lane, now);
+        ngx_http_llm_lane_view(store, pool,
+                               pn->lane_n ? pn->lane[i] : &none, &view);
+        n = llm_keypool_usable(&view.lane, now);
 
         ngx_http_llm_store_unlock(store);
 

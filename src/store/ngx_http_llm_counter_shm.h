@@ -35,7 +35,8 @@ struct ngx_http_llm_counter_node_s {
     uint8_t                      dim;
     uint8_t                      clock;
     uint8_t                      unit;
-    uint8_t                      again;     /* queued to be said again */
+    uint8_t                      again:1;   /* queued to be said again */
+    uint8_t                      pooled:1;  /* a pool counts what is used */
     uint8_t                      n;         /* among how many a calendar is
                                                divided; 0: not known yet */
     uint8_t                      rank;

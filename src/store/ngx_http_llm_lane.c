@@ -11,7 +11,7 @@
 #include <ngx_http.h>
 
 #include "llm_hash.h"
-#include "ngx_http_llm_shm.h"
+#include "ngx_http_llm_share.h"
 
 
 /* Unused for so long, a lane is given away: counters of limits matter for up to
@@ -20,14 +20,15 @@
 #define NGX_HTTP_LLM_LANE_IDLE_LIMITED  (25 * 60 * 60 * 1000)
 
 
-static size_t ngx_http_llm_lane_size(ngx_http_llm_store_pool_t *pool);
-static void ngx_http_llm_lane_format(ngx_http_llm_store_pool_t *pool,
-    ngx_http_llm_lane_node_t *ln);
+static size_t ngx_http_llm_lane_size(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_pool_t *pool);
+static void ngx_http_llm_lane_format(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_pool_t *pool, ngx_http_llm_lane_node_t *ln);
 static void ngx_http_llm_lane_name(ngx_http_llm_pool_node_t *pn,
     ngx_http_llm_lane_node_t *ln, const ngx_str_t *model, uint64_t hash);
 static ngx_http_llm_lane_node_t *ngx_http_llm_lane_recycle_locked(
-    ngx_http_llm_store_pool_t *pool, const ngx_str_t *model, uint64_t hash,
-    llm_msec_t now);
+    ngx_http_llm_store_t *store, ngx_http_llm_store_pool_t *pool,
+    const ngx_str_t *model, uint64_t hash, llm_msec_t now);
 
 
 uint64_t
@@ -56,7 +57,7 @@ ngx_http_llm_lane_get_locked(ngx_http_llm_store_t *store,
     }
 
     if (pn->lane_n == NGX_HTTP_LLM_LANES) {
-        ln = ngx_http_llm_lane_recycle_locked(pool, model, hash, now);
+        ln = ngx_http_llm_lane_recycle_locked(store, pool, model, hash, now);
         if (ln) {
             return ln;
         }
@@ -66,12 +67,13 @@ ngx_http_llm_lane_get_locked(ngx_http_llm_store_t *store,
         }
     }
 
-    ln = ngx_slab_calloc_locked(store->shpool, ngx_http_llm_lane_size(pool));
+    ln = ngx_slab_calloc_locked(store->shpool,
+                                ngx_http_llm_lane_size(store, pool));
     if (ln == NULL) {
         return NULL;
     }
 
-    ngx_http_llm_lane_format(pool, ln);
+    ngx_http_llm_lane_format(store, pool, ln);
     ln->used = now;
 
     if (pn->lane_n == NGX_HTTP_LLM_LANES) {
@@ -90,7 +92,8 @@ ngx_http_llm_lane_get_locked(ngx_http_llm_store_t *store,
 
 
 static ngx_http_llm_lane_node_t *
-ngx_http_llm_lane_recycle_locked(ngx_http_llm_store_pool_t *pool,
+ngx_http_llm_lane_recycle_locked(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_pool_t *pool,
     const ngx_str_t *model, uint64_t hash, llm_msec_t now)
 {
     llm_msec_t                 idle;
@@ -117,7 +120,7 @@ ngx_http_llm_lane_recycle_locked(ngx_http_llm_store_pool_t *pool,
 
     /* the pointers stay: a worker killed in here leaves a lane that works */
 
-    ngx_memzero(ln + 1, ngx_http_llm_lane_size(pool)
+    ngx_memzero(ln + 1, ngx_http_llm_lane_size(store, pool)
                         - sizeof(ngx_http_llm_lane_node_t));
     ln->wake = 0;
     ln->rest = 0;
@@ -132,7 +135,8 @@ ngx_http_llm_lane_recycle_locked(ngx_http_llm_store_pool_t *pool,
 
 
 static size_t
-ngx_http_llm_lane_size(ngx_http_llm_store_pool_t *pool)
+ngx_http_llm_lane_size(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_pool_t *pool)
 {
     size_t  size;
 
@@ -144,13 +148,15 @@ ngx_http_llm_lane_size(ngx_http_llm_store_pool_t *pool)
         size += pool->conf.key_n * sizeof(int64_t);
     }
 
+    size += ngx_http_llm_pool_caps(store, pool) * sizeof(ngx_http_llm_cap_t);
+
     return size;
 }
 
 
 static void
-ngx_http_llm_lane_format(ngx_http_llm_store_pool_t *pool,
-    ngx_http_llm_lane_node_t *ln)
+ngx_http_llm_lane_format(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_pool_t *pool, ngx_http_llm_lane_node_t *ln)
 {
     u_char  *p;
 
@@ -164,6 +170,11 @@ ngx_http_llm_lane_format(ngx_http_llm_store_pool_t *pool,
 
     if (pool->conf.select == LLM_SELECT_WEIGHTED) {
         ln->current = (int64_t *) p;
+        p += pool->conf.key_n * sizeof(int64_t);
+    }
+
+    if (ngx_http_llm_pool_caps(store, pool)) {
+        ln->caps = (ngx_http_llm_cap_t *) p;
     }
 }
 
@@ -191,14 +202,15 @@ ngx_http_llm_lane_name(ngx_http_llm_pool_node_t *pn,
 /* From the cycle's pool: it ends with the worker, as nothing in a zone does. */
 
 ngx_http_llm_lane_node_t *
-ngx_http_llm_lane_local(ngx_http_llm_store_pool_t *pool)
+ngx_http_llm_lane_local(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_pool_t *pool)
 {
     if (pool->local == NULL) {
         pool->local = ngx_pcalloc(ngx_cycle->pool,
-                                  ngx_http_llm_lane_size(pool));
+                                  ngx_http_llm_lane_size(store, pool));
 
         if (pool->local) {
-            ngx_http_llm_lane_format(pool, pool->local);
+            ngx_http_llm_lane_format(store, pool, pool->local);
         }
     }
 
@@ -206,10 +218,31 @@ ngx_http_llm_lane_local(ngx_http_llm_store_pool_t *pool)
 }
 
 
-void
-ngx_http_llm_lane_view(ngx_http_llm_store_pool_t *pool,
-    ngx_http_llm_lane_node_t *ln, llm_lane_t *lane)
+ngx_http_llm_lane_node_t *
+ngx_http_llm_lane_find_locked(ngx_http_llm_pool_node_t *pn, uint64_t hash)
 {
+    ngx_uint_t  i;
+
+    for (i = 0; i < pn->lane_n; i++) {
+        if (pn->lane_hash[i] == hash) {
+            return pn->lane[i];
+        }
+    }
+
+    return NULL;
+}
+
+
+void
+ngx_http_llm_lane_view(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_pool_t *pool, ngx_http_llm_lane_node_t *ln,
+    ngx_http_llm_lane_view_t *view)
+{
+    llm_msec_t   now;
+    llm_lane_t  *lane;
+
+    lane = &view->lane;
+
     lane->conf = &pool->conf;
     lane->key = pool->node->key;
     lane->group = ln->group;
@@ -218,4 +251,24 @@ ngx_http_llm_lane_view(ngx_http_llm_store_pool_t *pool,
     lane->wake = &ln->wake;
     lane->cursor = &ln->cursor;
     lane->current = ln->current;
+    lane->caps = NULL;
+
+    /* what this worker alone remembers has nothing to do with other nodes */
+
+    if (ln->caps == NULL || ln == pool->local) {
+        return;
+    }
+
+    view->store = store;
+    view->pool = pool;
+    view->ln = ln;
+
+    now = ngx_http_llm_store_now(store);
+
+    view->caps.get = ngx_http_llm_pool_get;
+    view->caps.data = view;
+    view->caps.steady = (int64_t) (ngx_http_llm_store_steady(store) - now);
+    view->caps.calendar = (int64_t) (ngx_http_llm_share_calendar(store) - now);
+
+    lane->caps = &view->caps;
 }

@@ -144,10 +144,18 @@ ngx_http_llm_share_begin_locked(ngx_http_llm_store_t *store,
 
 
 uint64_t
-ngx_http_llm_share_used(ngx_http_llm_store_t *store,
-    const ngx_http_llm_counter_node_t *cn, const llm_share_view_t *v)
+ngx_http_llm_share_used_locked(ngx_http_llm_counter_node_t *cn,
+    const llm_share_view_t *v)
 {
-    llm_limit_t  l;
+    llm_limit_t          l;
+    llm_limit_state_t   *state;
+    ngx_http_llm_cap_t  *cap;
+
+    state = cn->pooled ? ngx_http_llm_pool_state_locked(cn, &cap) : &cn->state;
+
+    if (ngx_http_llm_share_is_calendar(cn)) {
+        return state->at == cn->start ? state->used : 0;
+    }
 
     ngx_memzero(&l, sizeof(llm_limit_t));
 
@@ -156,19 +164,24 @@ ngx_http_llm_share_used(ngx_http_llm_store_t *store,
     l.clock = cn->clock;
     l.unit = cn->unit;
 
-    if (ngx_http_llm_share_is_calendar(cn)) {
-        return cn->state.at == cn->start ? cn->state.used : 0;
-    }
-
-    return llm_limit_used(&l, &cn->state, v->now);
+    return llm_limit_used(&l, state, v->now);
 }
 
 
 void
-ngx_http_llm_share_fold(ngx_http_llm_counter_node_t *cn,
+ngx_http_llm_share_fold_locked(ngx_http_llm_counter_node_t *cn,
     const llm_share_view_t *v)
 {
-    llm_limit_t  l;
+    llm_limit_t          l;
+    llm_limit_state_t   *state;
+    ngx_http_llm_cap_t  *cap;
+
+    cap = NULL;
+    state = cn->pooled ? ngx_http_llm_pool_state_locked(cn, &cap) : &cn->state;
+
+    if (cap) {
+        cap->until = 0;
+    }
 
     if (cn->clock != LLM_CLOCK_REFILL || cn->dim == LLM_DIM_PARALLEL) {
         return;
@@ -180,7 +193,7 @@ ngx_http_llm_share_fold(ngx_http_llm_counter_node_t *cn,
     l.clock = cn->clock;
     l.unit = cn->unit;
 
-    llm_limit_take(&l, &cn->state, 0, v->now);
+    llm_limit_take(&l, state, 0, v->now);
 }
 
 
@@ -188,7 +201,7 @@ void
 ngx_http_llm_share_queue_locked(ngx_http_llm_root_t *root,
     ngx_http_llm_counter_node_t *cn, ngx_uint_t again)
 {
-    cn->again = (uint8_t) again;
+    cn->again = (again != 0);
 
     if (cn->share.flags & LLM_SHARE_QUEUED) {
         return;

@@ -37,17 +37,38 @@ void ngx_http_llm_share_view_locked(ngx_http_llm_store_t *store,
 void ngx_http_llm_share_begin_locked(ngx_http_llm_store_t *store,
     ngx_http_llm_counter_node_t *cn, uint64_t start, uint64_t end);
 
-/* What is in use here. */
-uint64_t ngx_http_llm_share_used(ngx_http_llm_store_t *store,
-    const ngx_http_llm_counter_node_t *cn, const llm_share_view_t *v);
+/* In the agent: what is in use here. */
+uint64_t ngx_http_llm_share_used_locked(ngx_http_llm_counter_node_t *cn,
+    const llm_share_view_t *v);
 
-/* A refill's rate is about to change: what has drained so far is settled. */
-void ngx_http_llm_share_fold(ngx_http_llm_counter_node_t *cn,
+/* The share is about to change: what a refill has drained so far is settled,
+ * and nobody goes on with what he has looked up. */
+void ngx_http_llm_share_fold_locked(ngx_http_llm_counter_node_t *cn,
     const llm_share_view_t *v);
 
 /* It has something to say to Redis; `again`: what it has said before. */
 void ngx_http_llm_share_queue_locked(ngx_http_llm_root_t *root,
     ngx_http_llm_counter_node_t *cn, ngx_uint_t again);
+
+
+/* ngx_http_llm_pool_share.c */
+
+/* What the core asks for, as of llm_caps_t; data: a lane's view. */
+llm_cap_t ngx_http_llm_pool_get(void *data, uint32_t group, uint32_t limit);
+
+/* Leaves a note for the agent: no key had room (`lease` NULL), or the one that
+ * was picked has little left. */
+void ngx_http_llm_pool_asks_locked(ngx_http_llm_lane_view_t *view,
+    const llm_need_t *need, const llm_lease_t *lease, uint64_t random);
+
+/* In the agent: a table of all limits of pools, made once; whether a counter
+ * that others speak of is one of them; and where what it used is counted, with
+ * its cap as it was looked up, or NULL. */
+void ngx_http_llm_pool_index_make(ngx_http_llm_store_t *store);
+void ngx_http_llm_pool_stub_locked(ngx_http_llm_store_t *store,
+    ngx_http_llm_counter_node_t *cn);
+llm_limit_state_t *ngx_http_llm_pool_state_locked(
+    ngx_http_llm_counter_node_t *cn, ngx_http_llm_cap_t **cap);
 
 
 /* ngx_http_llm_share_members.c */

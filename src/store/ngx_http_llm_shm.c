@@ -42,7 +42,8 @@ static ngx_http_llm_pool_node_t *ngx_http_llm_shm_find_pool(
 static ngx_http_llm_pool_node_t *ngx_http_llm_shm_make_pool(
     ngx_http_llm_store_t *store, ngx_http_llm_store_pool_t *pool);
 static uint32_t ngx_http_llm_shm_shape(const llm_group_conf_t *group);
-static uint64_t ngx_http_llm_shm_digest(ngx_http_llm_store_pool_t *pool);
+static uint64_t ngx_http_llm_shm_digest(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_pool_t *pool);
 
 
 ngx_int_t
@@ -378,7 +379,7 @@ ngx_http_llm_shm_pool(ngx_http_llm_store_t *store,
 
     root = store->root;
     hash = llm_fnv64(ngx_http_llm_str(&pool->name), 0);
-    digest = ngx_http_llm_shm_digest(pool);
+    digest = ngx_http_llm_shm_digest(store, pool);
     old = ngx_http_llm_shm_find_pool(store, hash, before);
 
     if (old && old->digest == digest && old->key_n == pool->conf.key_n
@@ -457,19 +458,21 @@ static ngx_http_llm_pool_node_t *
 ngx_http_llm_shm_make_pool(ngx_http_llm_store_t *store,
     ngx_http_llm_store_pool_t *pool)
 {
-    size_t                     keys, groups;
+    size_t                     keys, groups, caps;
     u_char                    *p;
     ngx_uint_t                 i;
     ngx_http_llm_pool_node_t  *pn;
 
     keys = pool->conf.key_n;
     groups = pool->conf.group_n;
+    caps = ngx_http_llm_pool_caps(store, pool);
 
     p = ngx_slab_calloc(store->shpool,
                         sizeof(ngx_http_llm_pool_node_t)
                         + keys * sizeof(llm_key_state_t)
                         + groups * (sizeof(llm_group_state_t)
                                     + sizeof(uint64_t) + sizeof(uint32_t))
+                        + caps * sizeof(ngx_http_llm_cap_t)
                         + keys * NGX_HTTP_LLM_FINGERPRINT);
     if (p == NULL) {
         return NULL;
@@ -486,6 +489,11 @@ ngx_http_llm_shm_make_pool(ngx_http_llm_store_t *store,
 
     pn->group_ids = (uint64_t *) p;
     p += groups * sizeof(uint64_t);
+
+    if (caps) {
+        pn->caps = (ngx_http_llm_cap_t *) p;
+        p += caps * sizeof(ngx_http_llm_cap_t);
+    }
 
     pn->shapes = (uint32_t *) p;
     p += groups * sizeof(uint32_t);
@@ -538,7 +546,8 @@ ngx_http_llm_shm_shape(const llm_group_conf_t *group)
 
 
 static uint64_t
-ngx_http_llm_shm_digest(ngx_http_llm_store_pool_t *pool)
+ngx_http_llm_shm_digest(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_pool_t *pool)
 {
     uint32_t    n;
     uint64_t    h;
@@ -546,7 +555,8 @@ ngx_http_llm_shm_digest(ngx_http_llm_store_pool_t *pool)
 
     h = llm_fnv64((llm_str_t) { pool->conf.key_n * NGX_HTTP_LLM_FINGERPRINT,
                                 pool->fingerprints },
-                  pool->conf.select == LLM_SELECT_WEIGHTED);
+                  (pool->conf.select == LLM_SELECT_WEIGHTED)
+                  + 2 * (ngx_http_llm_pool_caps(store, pool) != 0));
 
     h = llm_fnv64((llm_str_t) { pool->conf.group_n * sizeof(uint64_t),
                                 (u_char *) pool->group_ids }, h);

@@ -63,6 +63,13 @@ struct ngx_http_llm_gate_node_s {
 };
 
 
+/* What this node may use of a group's limit, as found a moment ago. */
+typedef struct {
+    llm_cap_t                   cap;
+    llm_msec_t                  until;      /* steady */
+} ngx_http_llm_cap_t;
+
+
 /* A pool's memory for one model; arrays follow the structure. */
 struct ngx_http_llm_lane_node_s {
     uint64_t                    hash;       /* of the model's name */
@@ -75,6 +82,9 @@ struct ngx_http_llm_lane_node_s {
     llm_group_state_t          *group;
     uint64_t                   *resting;
     int64_t                    *current;
+    ngx_http_llm_cap_t         *caps;       /* of limits that nodes share, for
+                                               each group LLM_GROUP_LIMITS; or
+                                               NULL */
     u_char                      model[NGX_HTTP_LLM_MODEL_LEN];
 };
 
@@ -96,6 +106,8 @@ struct ngx_http_llm_pool_node_s {
                                                of numbers its state holds */
     llm_key_state_t            *key;
     llm_group_state_t          *shared;
+    ngx_http_llm_cap_t         *caps;       /* of what is counted over all
+                                               models; as of a lane */
     uint64_t                    lane_hash[NGX_HTTP_LLM_LANES];
     ngx_http_llm_lane_node_t   *lane[NGX_HTTP_LLM_LANES];
     ngx_http_llm_lane_node_t   *overflow;
@@ -373,6 +385,10 @@ ngx_http_llm_str(const ngx_str_t *s)
  * those that nobody can use any more. */
 ngx_int_t ngx_http_llm_shm_init(ngx_shm_zone_t *zone, void *data);
 
+/* How many caps a pool's lane has: 0 when nodes share none of its limits. */
+size_t ngx_http_llm_pool_caps(ngx_http_llm_store_t *store,
+    const ngx_http_llm_store_pool_t *pool);
+
 /* An error that says for what the zone is too small. */
 ngx_int_t ngx_http_llm_shm_full(ngx_http_llm_store_t *store, char *what,
     ngx_str_t *name);
@@ -454,13 +470,26 @@ ngx_http_llm_lane_node_t *ngx_http_llm_lane_get_locked(
 
 /* The same outside the zone, for this worker alone; NULL: no memory at all. */
 ngx_http_llm_lane_node_t *ngx_http_llm_lane_local(
-    ngx_http_llm_store_pool_t *pool);
+    ngx_http_llm_store_t *store, ngx_http_llm_store_pool_t *pool);
 
 uint64_t ngx_http_llm_lane_hash(const ngx_str_t *model);
 
+/* The lane with that hash, or NULL. */
+ngx_http_llm_lane_node_t *ngx_http_llm_lane_find_locked(
+    ngx_http_llm_pool_node_t *pn, uint64_t hash);
+
+typedef struct {
+    llm_lane_t                  lane;
+    llm_caps_t                  caps;
+    ngx_http_llm_store_t       *store;
+    ngx_http_llm_store_pool_t  *pool;
+    ngx_http_llm_lane_node_t   *ln;
+} ngx_http_llm_lane_view_t;
+
 /* What the core works on.  The view is valid under the lock. */
-void ngx_http_llm_lane_view(ngx_http_llm_store_pool_t *pool,
-    ngx_http_llm_lane_node_t *ln, llm_lane_t *lane);
+void ngx_http_llm_lane_view(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_pool_t *pool, ngx_http_llm_lane_node_t *ln,
+    ngx_http_llm_lane_view_t *view);
 
 
 /* ngx_http_llm_inherit.c: what a changed list of keys keeps */

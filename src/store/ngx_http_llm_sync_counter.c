@@ -89,6 +89,7 @@ ngx_http_llm_sync_counter_flush(ngx_http_llm_store_t *store)
     root = store->root;
 
     ngx_http_llm_share_members(store);
+    ngx_http_llm_pool_index_make(store);
 
     if (root->shares.n == 0) {
         return;
@@ -170,8 +171,8 @@ ngx_http_llm_say_locked(ngx_http_llm_store_t *store,
         return 0;
     }
 
-    ngx_http_llm_share_fold(cn, &v);
-    used = ngx_http_llm_share_used(store, cn, &v);
+    ngx_http_llm_share_fold_locked(cn, &v);
+    used = ngx_http_llm_share_used_locked(cn, &v);
 
     if (cn->again) {
         if (!llm_share_again(&cn->share, &v, used, &say->ask)) {
@@ -418,7 +419,7 @@ ngx_http_llm_said_locked(ngx_http_llm_saying_t *say,
 
     ngx_http_llm_share_view_locked(say->store, cn, &v);
     llm_share_turn(&cn->share, &v);
-    ngx_http_llm_share_fold(cn, &v);
+    ngx_http_llm_share_fold_locked(cn, &v);
 
     if (r == NULL) {
         if (cn->share.seq == say->ask.seq && llm_share_lost(&cn->share, &v)) {
@@ -551,10 +552,10 @@ ngx_http_llm_wanted(ngx_http_llm_store_t *store, llm_str_t text)
     if (cn) {
         ngx_http_llm_share_view_locked(store, cn, &v);
         llm_share_turn(&cn->share, &v);
-        ngx_http_llm_share_fold(cn, &v);
+        ngx_http_llm_share_fold_locked(cn, &v);
 
         lends = llm_share_lend(&cn->share, &v,
-                               ngx_http_llm_share_used(store, cn, &v),
+                               ngx_http_llm_share_used_locked(cn, &v),
                                want.mark, want.amount, want.owed, &say->ask);
     }
 
@@ -616,6 +617,7 @@ ngx_http_llm_wanted_locked(ngx_http_llm_store_t *store,
 
     if (cn->max == 0) {
         cn->max = want->max;
+        ngx_http_llm_pool_stub_locked(store, cn);
     }
 
     return cn;

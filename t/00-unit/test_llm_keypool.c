@@ -46,7 +46,7 @@ lane_of(pool_t *p, llm_lane_t *lane, int i)
 {
     *lane = (llm_lane_t) { &p->conf, p->key, p->group[i], p->shared,
                            p->resting[i], &p->wake[i], &p->cursor[i],
-                           p->current[i] };
+                           p->current[i], NULL };
 }
 
 
@@ -1027,10 +1027,73 @@ test_told(void)
 }
 
 
+static llm_cap_t
+cap_of(void *data, uint32_t group, uint32_t i)
+{
+    llm_cap_t  *cap;
+
+    cap = data;
+
+    return cap[group * LLM_GROUP_LIMITS + i];
+}
+
+
+/* Nodes share the limits: a part of them is this node's, on clocks that do not
+ * follow the time of day. */
+
+static void
+test_caps(void)
+{
+    got_t        g;
+    pool_t      *p;
+    uint32_t     n;
+    llm_cap_t    cap[2 * LLM_GROUP_LIMITS];
+    llm_caps_t   caps;
+
+    p = make(LLM_SELECT_IN_ORDER, 2, 1);
+    p->group_conf[0].limit_n = 1;
+    llm_limit_parse(LLM_STR("50r/d"), &p->group_conf[0].limit[0]);
+    p->group_conf[0].limit[0].clock = LLM_CLOCK_CALENDAR;
+    p->group_conf[1].limit_n = 1;
+    llm_limit_parse(LLM_STR("60r/m"), &p->group_conf[1].limit[0]);
+    p->group_conf[1].limit[0].clock = LLM_CLOCK_REFILL;
+
+    memset(cap, 0, sizeof(cap));
+    cap[0].cap = cap[0].rate = 3;
+    cap[LLM_GROUP_LIMITS].cap = 2;
+    cap[LLM_GROUP_LIMITS].rate = 6;
+    caps = (llm_caps_t) { cap_of, cap, 5000, -5000 };
+    p->lane.caps = &caps;
+
+    for (n = 0; pick_for(&p->lane, 0, NULL, NOW).rc == LLM_OK; n++) { /* */ }
+    is_int(n, 5, "three of the first, two of the second");
+
+    g = pick_for(&p->lane, 0, NULL, NOW);
+    ok(g.rc == LLM_NONE && g.wait <= 500, "others may lend soon");
+    g = pick_for(&p->lane, 0, NULL, NOW + 10000);
+    is_int(g.lease.key, 1, "a refill regains more than it may hold");
+    ok(g.rc == LLM_OK
+       && pick_for(&p->lane, 0, NULL, NOW + 10000).rc == LLM_NONE,
+       "but does not hold it");
+
+    cap[0].cap = cap[0].rate = 4;
+    g = pick_for(&p->lane, 0, NULL, NOW + 10000);
+    ok(g.rc == LLM_OK && g.lease.key == 0, "what was lent is used");
+    settle(&p->lane, &g, 0, 0, NOW + 11000);
+    ok(pick_for(&p->lane, 0, NULL, NOW + 11000).rc == LLM_OK, "given back");
+
+    cap[0].cap = cap[0].rate = 50;
+    cap[LLM_GROUP_LIMITS].cap = cap[LLM_GROUP_LIMITS].rate = 0;
+    for (n = 0; pick_for(&p->lane, 0, NULL, NOW + 12000).rc == LLM_OK; n++) { }
+    is_int(n, 46, "never more than the limit");
+}
+
+
 int
 main(void)
 {
     test_told();
+    test_caps();
     test_in_order();
     test_one_group();
     test_eleven();
