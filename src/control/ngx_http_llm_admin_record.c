@@ -28,7 +28,7 @@ static void ngx_http_llm_admin_record_audit(ngx_http_llm_admin_t *a,
     ngx_http_llm_admin_party_t *p, ngx_str_t *id);
 static void ngx_http_llm_admin_record_answer(ngx_http_llm_admin_t *a,
     ngx_http_llm_admin_party_t *p, ngx_str_t *id);
-static void ngx_http_llm_admin_view_keys(ngx_http_llm_admin_t *a, cJSON *out,
+static cJSON *ngx_http_llm_admin_view_keys(ngx_http_llm_admin_t *a,
     cJSON *tree);
 static void ngx_http_llm_admin_view_one_key(ngx_http_llm_admin_t *a,
     cJSON *list, cJSON *prefix, cJSON *expires);
@@ -288,7 +288,7 @@ void
 ngx_http_llm_admin_party_view(ngx_http_llm_admin_t *a, cJSON *list,
     ngx_http_llm_client_t *client)
 {
-    cJSON  *tree, *out, *member;
+    cJSON  *tree, *out, *keys, *member;
 
     out = list ? ngx_http_llm_admin_put_object(a, list, NULL)
                : ngx_http_llm_admin_root(a);
@@ -301,9 +301,7 @@ ngx_http_llm_admin_party_view(ngx_http_llm_admin_t *a, cJSON *list,
         return;
     }
 
-    if (client->kind == LLM_PARTY_CLIENT) {
-        ngx_http_llm_admin_view_keys(a, out, tree);
-    }
+    keys = ngx_http_llm_admin_view_keys(a, tree);
 
     cJSON_DeleteItemFromObjectCaseSensitive(tree, "keys");
     cJSON_DeleteItemFromObjectCaseSensitive(tree, "key_sha256");
@@ -316,6 +314,13 @@ ngx_http_llm_admin_party_view(ngx_http_llm_admin_t *a, cJSON *list,
 
     cJSON_Delete(tree);
 
+    if (client->kind == LLM_PARTY_CLIENT) {
+        (void) ngx_http_llm_admin_put(a, out, "keys", keys);
+
+    } else {
+        cJSON_Delete(keys);
+    }
+
     ngx_http_llm_admin_put_word(a, out, "source",
                                 client->version ? LLM_STR("admin")
                                                 : LLM_STR("file"));
@@ -324,18 +329,18 @@ ngx_http_llm_admin_party_view(ngx_http_llm_admin_t *a, cJSON *list,
 }
 
 
-static void
-ngx_http_llm_admin_view_keys(ngx_http_llm_admin_t *a, cJSON *out, cJSON *tree)
+static cJSON *
+ngx_http_llm_admin_view_keys(ngx_http_llm_admin_t *a, cJSON *tree)
 {
     cJSON  *list, *key;
 
-    list = ngx_http_llm_admin_put_array(a, out, "keys");
+    list = cJSON_CreateArray();
 
     if (cJSON_GetObjectItemCaseSensitive(tree, "key_sha256")) {
         ngx_http_llm_admin_view_one_key(a, list,
                         cJSON_GetObjectItemCaseSensitive(tree, "prefix"),
                         NULL);
-        return;
+        return list;
     }
 
     cJSON_ArrayForEach(key, cJSON_GetObjectItemCaseSensitive(tree, "keys")) {
@@ -343,6 +348,8 @@ ngx_http_llm_admin_view_keys(ngx_http_llm_admin_t *a, cJSON *out, cJSON *tree)
                         cJSON_GetObjectItemCaseSensitive(key, "prefix"),
                         cJSON_GetObjectItemCaseSensitive(key, "expires"));
     }
+
+    return list;
 }
 
 

@@ -104,6 +104,7 @@ ngx_http_llm_metrics_page(ngx_http_request_t *r, ngx_http_llm_page_t *page)
     ngx_http_llm_metrics_splits(page, lmcf);
     ngx_http_llm_metrics_triggers(page, lmcf);
     ngx_http_llm_metrics_mirrors(page, lmcf);
+    ngx_http_llm_metrics_clients(page, lmcf);
     ngx_http_llm_metrics_limits(page, lmcf);
     ngx_http_llm_metrics_feedback(page, lmcf);
     ngx_http_llm_metrics_redis(page, lmcf);

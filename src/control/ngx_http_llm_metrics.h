@@ -9,6 +9,7 @@
  * metrics_split.c  splits, their triggers, and votes
  * metrics_mirror.c copies beside what was served
  * metrics_limit.c  limits and budgets, and the table of their counters
+ * metrics_client.c what came of llm_auth
  * metrics_redis.c  the transport to Redis, and the nodes that share it
  */
 
@@ -105,6 +106,8 @@ void ngx_http_llm_metrics_triggers(ngx_http_llm_page_t *page,
 void ngx_http_llm_metrics_mirrors(ngx_http_llm_page_t *page,
     ngx_http_llm_main_conf_t *lmcf);
 void ngx_http_llm_metrics_limits(ngx_http_llm_page_t *page,
+    ngx_http_llm_main_conf_t *lmcf);
+void ngx_http_llm_metrics_clients(ngx_http_llm_page_t *page,
     ngx_http_llm_main_conf_t *lmcf);
 void ngx_http_llm_metrics_feedback(ngx_http_llm_page_t *page,
     ngx_http_llm_main_conf_t *lmcf);

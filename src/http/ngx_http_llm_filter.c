@@ -18,6 +18,7 @@
 static ngx_int_t ngx_http_llm_header_filter(ngx_http_request_t *r);
 static ngx_int_t ngx_http_llm_make_page(ngx_http_request_t *r,
     ngx_http_llm_ctx_t *ctx);
+static const llm_front_t *ngx_http_llm_page_front(ngx_http_request_t *r);
 static ngx_int_t ngx_http_llm_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
 static ngx_uint_t ngx_http_llm_is_copy(ngx_http_request_t *r);
@@ -95,6 +96,7 @@ ngx_http_llm_make_page(ngx_http_request_t *r, ngx_http_llm_ctx_t *ctx)
     llm_buf_t                 out;
     ngx_buf_t                *b;
     llm_code_t                code;
+    const llm_front_t        *front;
     ngx_http_llm_loc_conf_t  *llcf;
 
     b = ngx_calloc_buf(r->pool);
@@ -105,9 +107,15 @@ ngx_http_llm_make_page(ngx_http_request_t *r, ngx_http_llm_ctx_t *ctx)
     }
 
     code = llm_code_of_status((unsigned) r->headers_out.status);
+    front = ngx_http_llm_page_front(r);
 
     llm_buf_init(&out, mem, NGX_HTTP_LLM_PAGE_SIZE);
-    llm_error_openai(&out, code, LLM_NOSTR, LLM_NOSTR);
+
+    if (front) {
+        front->error(&out, code, LLM_NOSTR, LLM_NOSTR, LLM_NOSTR);
+    } else {
+        llm_error_openai(&out, code, LLM_NOSTR, LLM_NOSTR);
+    }
 
     b->pos = out.start;
     b->last = out.pos;
@@ -137,6 +145,34 @@ ngx_http_llm_make_page(ngx_http_request_t *r, ngx_http_llm_ctx_t *ctx)
     }
 
     return NGX_OK;
+}
+
+
+/* What the client speaks, by what it called; NULL: nobody can tell. */
+
+static const llm_front_t *
+ngx_http_llm_page_front(ngx_http_request_t *r)
+{
+    llm_str_t                 rest;
+    llm_endpoint_t            endpoint;
+    ngx_http_llm_loc_conf_t  *llcf;
+
+    llcf = ngx_http_get_module_loc_conf(r, ngx_http_llm_gateway_module);
+
+    if (llcf->prompt || llcf->transcribe) {
+        return NULL;
+    }
+
+    endpoint = llcf->endpoint;
+
+    if (endpoint == LLM_EP_UNKNOWN
+        && llm_endpoint_find(ngx_http_llm_view(&r->uri), &endpoint, &rest)
+           != LLM_OK)
+    {
+        return NULL;
+    }
+
+    return llm_front_find(endpoint);
 }
 
 

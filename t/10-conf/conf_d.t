@@ -33,7 +33,8 @@ for my $file (glob 'conf.d/*.conf conf.d/providers/*.conf') {
     for my $with (0, 1) {
         my $gw = Test::LLM::Gateway->new(
             env => $with ? \%keys : {},
-            files => \%prompts);
+            files => { %prompts,
+                       'llm/clients.json' => slurp('conf.d/clients.json') });
 
         if ($with) {
             $gw->secret_file('llm/groq-3.key',

@@ -153,6 +153,19 @@ is(call(PUT => 'users/ann', { org => 'other' })->json->{org}, 'other', 'a user i
 is(ask($key)->header('x-who'), 'app/ann/other/low/x', '... for its clients');
 
 
+# ---- limits of a record ---------------------------------------------------------------
+
+my $few = call(POST => 'clients', { id => 'few', org => 'poor', limits => [ '2r/m' ] })->json->{key};
+is(join(' ', map { ask($few)->status } 1 .. 3), '200 200 429', 'a limit of a record holds');
+call(PUT => 'clients/few', { limits => [ '4r/m' ] });
+is(join(' ', map { ask($few)->status } 1 .. 3), '200 200 429', '... another one at once, with what was used');
+call(PUT => 'clients/few', { limits => undef });
+is(ask($few)->status, 200, '... until it is gone');
+call(PUT => 'orgs/poor', { limits => [ '1r/h' ] });
+is(join(' ', map { ask($few)->status } 1 .. 2), '200 429', 'a limit of its organisation');
+call(DELETE => "$_") for 'clients/few', 'orgs/poor';
+
+
 # ---- rotated ------------------------------------------------------------------------
 
 $r = call(POST => 'clients/app/rotate', { grace => '1h', reason => 'a year is over' })->json;
