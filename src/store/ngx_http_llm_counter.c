@@ -59,8 +59,8 @@ static void ngx_http_llm_claim_take_locked(ngx_http_llm_counting_t *g,
     ngx_http_llm_claim_t *claim);
 static void ngx_http_llm_claim_settle_locked(ngx_http_llm_counting_t *g,
     ngx_http_llm_claim_t *claim, uint64_t actual);
-static void ngx_http_llm_counter_charged(ngx_http_llm_counter_node_t *cn,
-    const llm_limit_t *l, llm_msec_t now);
+static void ngx_http_llm_counter_charged(ngx_http_llm_counting_t *g,
+    ngx_http_llm_counter_node_t *cn, const llm_limit_t *l, llm_msec_t now);
 
 
 static ngx_inline llm_msec_t
@@ -386,7 +386,7 @@ ngx_http_llm_claim_take_locked(ngx_http_llm_counting_t *g,
     if (l->dim != LLM_DIM_PARALLEL) {
         ngx_http_llm_counter_allowance_locked(g, claim->rule, cn, &a);
         llm_limit_take(&a.limit, &cn->state, claim->n, claim->taken);
-        ngx_http_llm_counter_charged(cn, l, claim->taken);
+        ngx_http_llm_counter_charged(g, cn, l, claim->taken);
     }
 }
 
@@ -394,15 +394,18 @@ ngx_http_llm_claim_take_locked(ngx_http_llm_counting_t *g,
 /* How long the counter must be kept; a calendar's end is known. */
 
 static void
-ngx_http_llm_counter_charged(ngx_http_llm_counter_node_t *cn,
-    const llm_limit_t *l, llm_msec_t now)
+ngx_http_llm_counter_charged(ngx_http_llm_counting_t *g,
+    ngx_http_llm_counter_node_t *cn, const llm_limit_t *l, llm_msec_t now)
 {
     llm_msec_t  window;
 
-    if (l->clock != LLM_CLOCK_CALENDAR) {
-        window = llm_limit_window(l);
-        cn->over = now + window + window / (LLM_RING - 1);
+    if (l->clock == LLM_CLOCK_CALENDAR) {
+        g->root->changes++;
+        return;
     }
+
+    window = llm_limit_window(l);
+    cn->over = now + window + window / (LLM_RING - 1);
 }
 
 
@@ -504,6 +507,10 @@ ngx_http_llm_claim_settle_locked(ngx_http_llm_counting_t *g,
         ngx_http_llm_counter_allowance_locked(g, claim->rule, cn, &a);
         llm_limit_settle(&a.limit, &cn->state, claim->reserved, actual,
                          claim->taken, a.now);
+
+        if (a.limit.clock == LLM_CLOCK_CALENDAR) {
+            g->root->changes++;
+        }
     }
 
     if (totals) {

@@ -24,6 +24,7 @@ typedef struct {
 } ngx_http_llm_members_ctx_t;
 
 
+static ngx_uint_t ngx_http_llm_members_is_news(ngx_http_llm_store_t *store);
 static void ngx_http_llm_members_send(ngx_http_llm_store_t *store);
 static void ngx_http_llm_members_reply(void *data, redisReply *reply);
 static ngx_uint_t ngx_http_llm_members_read(redisReply *reply,
@@ -37,6 +38,7 @@ static void ngx_http_llm_members_divide_locked(ngx_http_llm_store_t *store);
 
 /* This worker's, as long as it is the agent. */
 static llm_msec_t  ngx_http_llm_members_next;
+static llm_msec_t  ngx_http_llm_members_sent;
 
 
 void
@@ -54,12 +56,48 @@ ngx_http_llm_share_members(ngx_http_llm_store_t *store)
         ngx_http_llm_store_unlock(store);
     }
 
-    if (now < ngx_http_llm_members_next) {
+    if (now < ngx_http_llm_members_next
+        && (now < ngx_http_llm_members_sent + NGX_HTTP_LLM_MEMBERS_RETRY
+            || !ngx_http_llm_members_is_news(store)))
+    {
         return;
     }
 
+    ngx_http_llm_members_sent = now;
     ngx_http_llm_members_next = now + NGX_HTTP_LLM_MEMBERS_RETRY;
     ngx_http_llm_members_send(store);
+}
+
+
+/* Whether somebody lives whose part is not known yet. */
+
+static ngx_uint_t
+ngx_http_llm_members_is_news(ngx_http_llm_store_t *store)
+{
+    u_char                  live[NGX_HTTP_LLM_NODES][NGX_HTTP_LLM_NODE_ID];
+    uint32_t                k;
+    ngx_uint_t              i, n;
+    ngx_http_llm_shares_t  *sh;
+
+    sh = &((ngx_http_llm_root_t *) store->root)->shares;
+    n = ngx_http_llm_nodes_live(store, live);
+
+    for (i = 0; i < n; i++) {
+
+        for (k = 0; k < sh->n; k++) {
+            if (ngx_memcmp(sh->member[k].id, live[i], NGX_HTTP_LLM_NODE_ID)
+                == 0)
+            {
+                break;
+            }
+        }
+
+        if (k == sh->n) {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 

@@ -597,6 +597,13 @@ void ngx_http_llm_state_to_split(ngx_http_llm_store_t *store,
     ngx_http_llm_store_split_t *split, const cJSON *tree, llm_msec_t seen);
 
 
+/* ngx_http_llm_state_counter.c */
+ngx_int_t ngx_http_llm_state_put_counters(ngx_http_llm_store_t *store,
+    cJSON *to);
+void ngx_http_llm_state_get_counters(ngx_http_llm_store_t *store,
+    const cJSON *from);
+
+
 /* ngx_http_llm_state_traffic.c: splits, switches, objects and the head of the
  * audit trail, as members of `tree`. */
 ngx_int_t ngx_http_llm_state_put_traffic(ngx_http_llm_store_t *store,

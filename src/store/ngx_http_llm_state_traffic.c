@@ -5,6 +5,7 @@
  *   "switches": {HASH: {"kind", "name", "at", "on"}}, those that were set,
  *   "objects":  ["ID ID MADE SPLIT VARIANT TARGET KEY", …], newest first,
  *   "audit":    {"seq", "hash"}, the head of its chain,
+ *   "counters": see ngx_http_llm_state_counter.c,
  *   "node":     {"id", "nodes"}, what this node is called among how many
  */
 
@@ -48,16 +49,18 @@ static ngx_int_t ngx_http_llm_state_get_object(const char *text,
 ngx_int_t
 ngx_http_llm_state_put_traffic(ngx_http_llm_store_t *store, cJSON *tree)
 {
-    cJSON  *splits, *switches, *objects, *audit, *node;
+    cJSON  *splits, *switches, *objects, *audit, *counters, *node;
 
     splits = cJSON_AddObjectToObject(tree, "splits");
     switches = cJSON_AddObjectToObject(tree, "switches");
     objects = cJSON_AddArrayToObject(tree, "objects");
     audit = cJSON_AddObjectToObject(tree, "audit");
+    counters = cJSON_AddArrayToObject(tree, "counters");
     node = cJSON_AddObjectToObject(tree, "node");
 
     if (splits == NULL || switches == NULL || objects == NULL || audit == NULL
-        || node == NULL
+        || counters == NULL || node == NULL
+        || ngx_http_llm_state_put_counters(store, counters) != NGX_OK
         || ngx_http_llm_nodes_put_state(store, node) != NGX_OK
         || ngx_http_llm_state_put_splits(store, splits) != NGX_OK
         || ngx_http_llm_state_put_switches(store, switches) != NGX_OK
@@ -313,6 +316,8 @@ ngx_http_llm_state_get_traffic(ngx_http_llm_store_t *store, const cJSON *tree,
                       cJSON_GetObjectItemCaseSensitive(tree, "switches"));
     ngx_http_llm_state_get_audit(store,
                       cJSON_GetObjectItemCaseSensitive(tree, "audit"));
+    ngx_http_llm_state_get_counters(store,
+                      cJSON_GetObjectItemCaseSensitive(tree, "counters"));
     ngx_http_llm_state_get_objects(store,
                       cJSON_GetObjectItemCaseSensitive(tree, "objects"), temp);
     ngx_http_llm_nodes_get_state(store,
