@@ -12,6 +12,7 @@
 
 #include "ngx_http_llm_shm.h"
 #include "ngx_http_llm_sync_split.h"
+#include "ngx_http_llm_sync_step.h"
 
 
 #define NGX_HTTP_LLM_TICK_CLEAR   60000     /* all clear, before a step */
@@ -37,6 +38,8 @@ typedef struct {
                                         [LLM_SPLIT_VARIANTS];
     ngx_http_llm_split_event_t   event[NGX_HTTP_LLM_TICK_EVENTS];
     ngx_uint_t                   n;
+    llm_rollout_in_t             in;        /* of a step that goes on … */
+    ngx_uint_t                   going;     /* … here; others may want it */
     llm_rollout_move_t           move;      /* to be made in Redis first */
     ngx_http_llm_state_doc_t     moved;     /* … the document after it */
 } ngx_http_llm_tick_t;
@@ -75,6 +78,7 @@ ngx_http_llm_split_tick(ngx_http_llm_store_t *store,
     t.node = split->node;
     t.now = ngx_http_llm_store_now(store);
     t.n = 0;
+    t.going = 0;
     t.move = LLM_ROLLOUT_STAY;
 
     ngx_http_llm_store_lock(store);
@@ -102,6 +106,10 @@ ngx_http_llm_split_tick(ngx_http_llm_store_t *store,
 
     ngx_http_llm_sync_split_push(store, split);
     ngx_http_llm_tick_lease(&t);
+
+    if (t.going) {
+        ngx_http_llm_sync_step_tell(store, split, t.version, &t.in);
+    }
 
     for (i = 0; i < t.n; i++) {
         event(data, &t.event[i]);
@@ -360,6 +368,7 @@ static ngx_uint_t
 ngx_http_llm_tick_may_move_locked(ngx_http_llm_tick_t *t,
     const llm_rollout_in_t *in)
 {
+    llm_rollout_in_t            all;
     llm_rollout_move_t          move;
     ngx_http_llm_split_node_t  *sn;
     ngx_http_llm_nodes_view_t   view;
@@ -370,10 +379,17 @@ ngx_http_llm_tick_may_move_locked(ngx_http_llm_tick_t *t,
         return 1;
     }
 
+    t->in = *in;
+    t->going = (sn->doc.state == LLM_ROLLOUT_PROGRESSING
+                || sn->doc.state == LLM_ROLLOUT_SOAKING);
+    all = *in;
+
     ngx_http_llm_nodes_view(t->store, &view);
 
     if (!view.leader || !view.connected || view.learning || !sn->known
-        || sn->tag != sn->shared || t->split->busy)
+        || sn->tag != sn->shared || t->split->busy
+        || ngx_http_llm_sync_step_add(t->split, sn->doc.version, &all)
+           != NGX_OK)
     {
         return 0;
     }
@@ -381,7 +397,7 @@ ngx_http_llm_tick_may_move_locked(ngx_http_llm_tick_t *t,
     ngx_http_llm_state_copy_doc_locked(&t->moved, sn);
 
     move = llm_rollout_tick(&t->split->rollout, &t->moved.doc, t->moved.owner,
-                            in);
+                            &all);
 
     if (move == LLM_ROLLOUT_STAY || move == LLM_ROLLOUT_STUCK) {
         return move == LLM_ROLLOUT_STUCK;

@@ -49,6 +49,12 @@ typedef struct {
     ngx_uint_t                  busy;           /* commands to Redis about it,
                                                    of this worker */
     ngx_msec_t                  renew;          /* its time in Redis, next */
+
+    llm_rollout_in_t            step;           /* what the other nodes saw … */
+    uint64_t                    step_version;   /* … of the step of that one */
+    ngx_msec_t                  step_at;
+    uint64_t                    step_asked;
+    ngx_msec_t                  step_next;      /* time to ask */
 } ngx_http_llm_store_split_t;
 
 
