@@ -250,6 +250,12 @@ ngx_http_llm_admin_handler(ngx_http_request_t *r)
         rc = a->call->handler(a);
     }
 
+    if (rc == NGX_AGAIN) {
+        r->main->count++;
+        r->write_event_handler = ngx_http_request_empty_handler;
+        return NGX_DONE;
+    }
+
     return ngx_http_llm_admin_end(a, rc);
 }
 

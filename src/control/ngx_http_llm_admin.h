@@ -8,10 +8,11 @@
  * admin_json.c     trees of JSON, refusals, and the answer on its way
  * admin_wait.c     answers that wait for Redis
  * admin_view.c     what a split looks like
- * admin_split.c    calls about splits and experiments
+ * admin_split.c    calls about splits
+ * admin_all.c      what all nodes know: experiments, the audit trail
  * admin_client.c   calls about clients, users, organisations
  * admin_record.c   their records and keys
- * admin_switch.c   calls about providers, models, keys; the audit trail
+ * admin_switch.c   calls about providers, models, keys
  * admin_limit.c    the call about limits and budgets
  * admin_redis.c    the call about Redis and the other nodes
  */
@@ -48,8 +49,7 @@ typedef struct ngx_http_llm_admin_s  ngx_http_llm_admin_t;
 /*
  * A call's handler and its helpers return NGX_OK (go on), NGX_DONE (the answer
  * stands in a->answer and a->status) or NGX_ERROR (no memory: 500).  A handler
- * ends with NGX_DONE or NGX_ERROR; or, for a change that waits for Redis, with
- * NGX_AGAIN.
+ * ends with NGX_DONE or NGX_ERROR; or, when it waits for Redis, with NGX_AGAIN.
  */
 
 typedef ngx_int_t (*ngx_http_llm_admin_pt)(ngx_http_llm_admin_t *a);
@@ -82,6 +82,9 @@ struct ngx_http_llm_admin_s {
     ngx_http_llm_split_t       *split;         /* of a change that waits … */
     uint64_t                    version;
     llm_verb_t                  verb;
+
+    cJSON                      *list;          /* … of what is read … */
+    ngx_uint_t                  next;          /* … from here on */
 };
 
 
@@ -147,10 +150,11 @@ void ngx_http_llm_admin_put_percent(ngx_http_llm_admin_t *a, cJSON *parent,
 
 /* For what is answered later: the handler that asks for it ends with NGX_AGAIN.
  * back: the call, or NULL when nobody waits for its answer any more; `wait` is
- * gone then.  then: sends the answer. */
+ * gone then.  peek: the same, and `wait` stays.  then: sends the answer. */
 
 ngx_http_llm_admin_wait_t *ngx_http_llm_admin_wait(ngx_http_llm_admin_t *a);
 ngx_http_llm_admin_t *ngx_http_llm_admin_back(ngx_http_llm_admin_wait_t *wait);
+ngx_http_llm_admin_t *ngx_http_llm_admin_peek(ngx_http_llm_admin_wait_t *wait);
 void ngx_http_llm_admin_then(ngx_http_llm_admin_t *a, ngx_int_t rc);
 
 /* What a content handler returns for a call that ended so. */

@@ -10,7 +10,6 @@
 #include <ngx_http.h>
 
 #include "ngx_http_llm_admin.h"
-#include "ngx_http_llm_experiment.h"
 
 
 static ngx_int_t ngx_http_llm_admin_find_split(ngx_http_llm_admin_t *a,
@@ -90,57 +89,6 @@ ngx_http_llm_admin_split(ngx_http_llm_admin_t *a)
     ngx_http_llm_admin_view(a, split, &doc, ngx_http_llm_admin_root(a));
 
     return NGX_DONE;
-}
-
-
-ngx_int_t
-ngx_http_llm_admin_experiments(ngx_http_llm_admin_t *a)
-{
-    cJSON                  *list;
-    ngx_uint_t              i;
-    ngx_http_llm_split_t  **split;
-
-    list = ngx_http_llm_admin_put_array(a, ngx_http_llm_admin_root(a),
-                                        "experiments");
-    split = a->lmcf->splits.elts;
-
-    for (i = 0; i < a->lmcf->splits.nelts; i++) {
-
-        if (split[i]->store.experiment.len) {
-            (void) ngx_http_llm_admin_put(a, list, NULL,
-                       ngx_http_llm_experiment_json(&a->lmcf->store, split[i],
-                                                    a->request->pool));
-        }
-    }
-
-    return NGX_DONE;
-}
-
-
-ngx_int_t
-ngx_http_llm_admin_experiment(ngx_http_llm_admin_t *a)
-{
-    ngx_str_t              *name;
-    ngx_uint_t              i;
-    ngx_http_llm_split_t  **split;
-
-    split = a->lmcf->splits.elts;
-
-    for (i = 0; i < a->lmcf->splits.nelts; i++) {
-        name = &split[i]->store.experiment;
-
-        if (name->len && name->len == a->name.len
-            && ngx_strncmp(name->data, a->name.data, name->len) == 0)
-        {
-            a->answer = ngx_http_llm_experiment_json(&a->lmcf->store, split[i],
-                                                     a->request->pool);
-            return a->answer ? NGX_DONE : NGX_ERROR;
-        }
-    }
-
-    return ngx_http_llm_admin_refuse(a, NGX_HTTP_NOT_FOUND, "not_found",
-               "there is no experiment \"%V\"; GET %Vexperiments lists them",
-               &a->name, &a->conf->prefix);
 }
 
 

@@ -1,7 +1,6 @@
 
 /*
- * Calls about what may be used: providers, models and keys, on and off; and the
- * audit trail, where each change stands.
+ * Calls about what may be used: providers, models and keys, on and off.
  */
 
 
@@ -268,60 +267,6 @@ ngx_http_llm_admin_key_set(ngx_http_llm_admin_t *a)
                   on ? "on" : "off", &a->actor.actor);
 
     ngx_http_llm_admin_view_key(a, pool, key, ngx_http_llm_admin_root(a));
-
-    return NGX_DONE;
-}
-
-
-/* The trail's own bytes, so that its hashes can be checked. */
-
-ngx_int_t
-ngx_http_llm_admin_audit(ngx_http_llm_admin_t *a)
-{
-    u_char     *p, *last, *end;
-    cJSON      *list;
-    ngx_int_t   limit;
-    ngx_str_t   arg, lines;
-
-    limit = NGX_HTTP_LLM_AUDIT_KEPT;
-
-    if (ngx_http_arg(a->request, (u_char *) "limit", 5, &arg) == NGX_OK) {
-        limit = ngx_atoi(arg.data, arg.len);
-
-        if (limit < 1) {
-            return ngx_http_llm_admin_refuse(a, NGX_HTTP_BAD_REQUEST,
-                       "invalid_limit", "limit must be a number from 1 on");
-        }
-    }
-
-    list = ngx_http_llm_admin_put_array(a, ngx_http_llm_admin_root(a),
-                                        "entries");
-    ngx_str_null(&lines);
-
-    if (a->lmcf->store.zone
-        && ngx_http_llm_audit_read(&a->lmcf->store,
-                                   ngx_min(limit, NGX_HTTP_LLM_AUDIT_KEPT),
-                                   a->request->pool, &lines)
-           != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    last = lines.data + lines.len;
-
-    for (p = lines.data; p < last; p = end + 1) {
-        end = ngx_strlchr(p, last, LF);
-
-        if (end == NULL) {
-            end = last;
-        }
-
-        if (end > p) {
-            arg.data = p;
-            arg.len = end - p;
-            ngx_http_llm_admin_put_raw(a, list, &arg);
-        }
-    }
 
     return NGX_DONE;
 }

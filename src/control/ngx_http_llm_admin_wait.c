@@ -74,6 +74,13 @@ ngx_http_llm_admin_back(ngx_http_llm_admin_wait_t *wait)
 }
 
 
+ngx_http_llm_admin_t *
+ngx_http_llm_admin_peek(ngx_http_llm_admin_wait_t *wait)
+{
+    return wait->admin;
+}
+
+
 void
 ngx_http_llm_admin_then(ngx_http_llm_admin_t *a, ngx_int_t rc)
 {

@@ -62,7 +62,8 @@ static ngx_http_llm_report_unit_t  ngx_http_llm_report_units[LLM_METRICS] = {
 
 cJSON *
 ngx_http_llm_experiment_json(ngx_http_llm_store_t *store,
-    ngx_http_llm_split_t *split, ngx_pool_t *pool)
+    ngx_http_llm_split_t *split, const llm_experiment_arm_t *arm,
+    ngx_uint_t nodes, ngx_pool_t *pool)
 {
     cJSON                  *out, *arms;
     ngx_str_t              *base;
@@ -80,7 +81,7 @@ ngx_http_llm_experiment_json(ngx_http_llm_store_t *store,
     ngx_http_llm_split_doc(store, &split->store, &rp.doc);
 
     for (i = 0; i < split->store.n; i++) {
-        rp.arm[i] = ngx_http_llm_split_arm(&split->store, i);
+        rp.arm[i] = arm ? &arm[i] : ngx_http_llm_split_arm(&split->store, i);
     }
 
     out = cJSON_CreateObject();
@@ -99,6 +100,10 @@ ngx_http_llm_experiment_json(ngx_http_llm_store_t *store,
     ngx_http_llm_report_time(&rp, out, "since", rp.doc.weighed);
     ngx_http_llm_report_text(&rp, out, "baseline", base->data, base->len);
     ngx_http_llm_report_number(&rp, out, "margin", split->margin * 100, 1e4);
+
+    if (store->redis) {
+        ngx_http_llm_report_number(&rp, out, "nodes", (double) nodes, 1);
+    }
 
     ngx_http_llm_report_soundness(&rp, out);
 

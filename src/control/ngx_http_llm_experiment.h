@@ -15,9 +15,11 @@
 /*
  * What is known about the experiment of a split, to be freed with
  * cJSON_Delete().  NULL: the split has none, or no memory.  `pool` is for what
- * is needed meanwhile.  The members: docs/design/experiments.md.
+ * is needed meanwhile.  `arm` is what all nodes counted, `nodes` of them; NULL:
+ * what this one counted.  The members: docs/design/experiments.md.
  */
 cJSON *ngx_http_llm_experiment_json(ngx_http_llm_store_t *store,
-    ngx_http_llm_split_t *split, ngx_pool_t *pool);
+    ngx_http_llm_split_t *split, const llm_experiment_arm_t *arm,
+    ngx_uint_t nodes, ngx_pool_t *pool);
 
 #endif /* _NGX_HTTP_LLM_EXPERIMENT_H_INCLUDED_ */

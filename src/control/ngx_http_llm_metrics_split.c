@@ -665,4 +665,10 @@ ngx_http_llm_metrics_feedback(ngx_http_llm_page_t *page,
                              "any more.");
     ngx_http_llm_page_sample(page, "");
     ngx_http_llm_page_uint(page, t->late);
+
+    ngx_http_llm_page_family(page, "llm_feedback_forwarded_total", "counter",
+                             "Votes for requests that another node must have "
+                             "served.");
+    ngx_http_llm_page_sample(page, "");
+    ngx_http_llm_page_uint(page, t->forwarded);
 }

@@ -70,6 +70,11 @@ void llm_experiment_vote(llm_experiment_arm_t *arm, uint32_t bucket, int before,
 /* A unit took part; counted once, however often it is seen. */
 void llm_experiment_see(llm_experiment_arm_t *arm, uint64_t unit);
 
+/* Adds what another node counted of the same arm in the same phase; units that
+ * both saw count once. */
+void llm_experiment_join(llm_experiment_arm_t *arm,
+    const llm_experiment_arm_t *other);
+
 /* Distinct units, about (HyperLogLog, 1.6 %). */
 uint64_t llm_experiment_units(const llm_experiment_arm_t *arm);
 

@@ -63,6 +63,35 @@ llm_experiment_see(llm_experiment_arm_t *arm, uint64_t unit)
 }
 
 
+void
+llm_experiment_join(llm_experiment_arm_t *arm,
+    const llm_experiment_arm_t *other)
+{
+    uint32_t  i, m;
+
+    arm->requests += other->requests;
+    arm->up += other->up;
+    arm->down += other->down;
+
+    for (i = 0; i < LLM_EXPERIMENT_GROUPS; i++) {
+        for (m = 0; m < LLM_METRICS; m++) {
+            arm->group[i].n[m] += other->group[i].n[m];
+            arm->group[i].sum[m] += other->group[i].sum[m];
+        }
+    }
+
+    for (i = 0; i < LLM_EXPERIMENT_HLL; i++) {
+        if (other->units[i] > arm->units[i] && other->units[i] <= 64) {
+            arm->units[i] = other->units[i];
+        }
+    }
+
+    for (i = 0; i < LLM_HIST_BUCKETS; i++) {
+        arm->time[i] += other->time[i];
+    }
+}
+
+
 uint64_t
 llm_experiment_units(const llm_experiment_arm_t *arm)
 {

@@ -28,6 +28,7 @@ enum {
 typedef struct {
     u_char      id[32];
     int         vote;
+    ngx_uint_t  forwarded;              /* to the node that served it */
     ngx_str_t   comment;
     llm_code_t  code;
     llm_str_t   message;
@@ -204,9 +205,11 @@ ngx_http_llm_feedback_body(ngx_http_request_t *r)
         llm_buf_init(&out, mem, NGX_HTTP_LLM_FEEDBACK_REPLY);
         llm_buf_str(&out, LLM_STR("{\"request_id\":"));
         llm_json_put_string(&out, (llm_str_t) { sizeof(f.id), f.id });
-        llm_buf_str(&out, LLM_STR(",\"recorded\":true}\n"));
+        llm_buf_str(&out, f.forwarded ? LLM_STR(",\"forwarded\":true}\n")
+                                      : LLM_STR(",\"recorded\":true}\n"));
 
-        rc = ngx_http_llm_feedback_send(r, NGX_HTTP_OK, &out);
+        rc = ngx_http_llm_feedback_send(r, f.forwarded ? NGX_HTTP_ACCEPTED
+                                                       : NGX_HTTP_OK, &out);
     }
 
     ngx_http_finalize_request(r, rc);
@@ -433,11 +436,19 @@ ngx_http_llm_feedback_count(ngx_http_request_t *r, ngx_http_llm_feedback_t *f)
 
     lmcf = ngx_http_get_module_main_conf(r, ngx_http_llm_gateway_module);
 
+    in = NULL;
+
     if (ngx_http_llm_vote(&lmcf->store, f->id, f->vote, &in, &variant)
         != NGX_OK)
     {
-        f->param = LLM_NOSTR;
-        return LLM_CODE_CALLER_UNKNOWN_REQUEST;
+        if (ngx_http_llm_vote_forward(&lmcf->store, f->id, f->vote) != NGX_OK)
+        {
+            ngx_http_llm_vote_late(&lmcf->store);
+            f->param = LLM_NOSTR;
+            return LLM_CODE_CALLER_UNKNOWN_REQUEST;
+        }
+
+        f->forwarded = 1;
     }
 
     id.data = ngx_pnalloc(r->pool, sizeof(f->id));
@@ -454,6 +465,10 @@ ngx_http_llm_feedback_count(ngx_http_request_t *r, ngx_http_llm_feedback_t *f)
     ngx_http_llm_feedback_set(r, 0, score);
     ngx_http_llm_feedback_set(r, 1, &id);
     ngx_http_llm_feedback_set(r, 2, &f->comment);
+
+    if (in == NULL) {
+        return LLM_CODE_NONE;
+    }
 
     split = ngx_http_llm_split_of(in);
 

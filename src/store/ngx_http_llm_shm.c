@@ -167,6 +167,9 @@ ngx_http_llm_shm_root(ngx_http_llm_store_t *store, ngx_shm_zone_t *zone,
                        - (int64_t) ngx_current_msec;
         root->base = root->offset;
 
+        root->incarnation = (uint64_t) tp->sec << 32
+                            ^ (uint64_t) ngx_random() ^ (uint64_t) ngx_pid;
+
         ngx_queue_init(&root->gates);
         ngx_queue_init(&root->pools);
         ngx_queue_init(&root->splits);

@@ -262,6 +262,7 @@ typedef struct {
     uint64_t                    lost;       /* that the zone had no room for */
     uint64_t                    flushed;    /* the newest in the file */
     ngx_pid_t                   writer;     /* to the file; 0: nobody */
+    uint64_t                    told;       /* the newest in Redis */
     u_char                      hash[NGX_HTTP_LLM_AUDIT_HASH];
 } ngx_http_llm_audit_t;
 
@@ -335,6 +336,8 @@ typedef struct {
 struct ngx_http_llm_root_s {
     uint32_t                    magic;
     uint32_t                    layout;
+    uint64_t                    incarnation;    /* of the zone: a restart
+                                                   begins another */
     uint64_t                    generation; /* of the newest configuration */
     uint64_t                    floor;      /* nodes of older ones are gone */
     ngx_uint_t                  crowded;    /* the worker table was full once */
@@ -358,6 +361,8 @@ struct ngx_http_llm_root_s {
     ngx_http_llm_shares_t       shares;
     ngx_http_llm_votes_t       *votes;      /* NULL: no experiment yet */
     ngx_http_llm_vote_totals_t  vote_totals;
+    uint64_t                    votes_seen[2];  /* of those forwarded: the id of
+                                                   the last in Redis */
     uint64_t                    said[NGX_HTTP_LLM_SAID];
     ngx_http_llm_worker_row_t   row[NGX_HTTP_LLM_ROWS];
 };

@@ -366,6 +366,7 @@ ngx_http_llm_state_get_audit(ngx_http_llm_store_t *store, const cJSON *from)
     if (hash && ngx_strlen(hash) == NGX_HTTP_LLM_AUDIT_HASH) {
         root->audit.seq = ngx_http_llm_state_get(from, "seq");
         root->audit.flushed = root->audit.seq;
+        root->audit.told = root->audit.seq;
         ngx_memcpy(root->audit.hash, hash, NGX_HTTP_LLM_AUDIT_HASH);
     }
 }

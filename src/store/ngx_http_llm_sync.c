@@ -12,9 +12,12 @@
 #include "llm_hash.h"
 #include "ngx_http_llm_agent.h"
 #include "ngx_http_llm_share.h"
+#include "ngx_http_llm_sync_arm.h"
+#include "ngx_http_llm_sync_audit.h"
 #include "ngx_http_llm_sync_rest.h"
 #include "ngx_http_llm_sync_split.h"
 #include "ngx_http_llm_sync_switch.h"
+#include "ngx_http_llm_sync_vote.h"
 
 
 #define NGX_HTTP_LLM_SYNC_TOPICS  1024      /* a power of two */
@@ -47,6 +50,14 @@ static const ngx_http_llm_topic_t  ngx_http_llm_topics[] = {
 
     { ngx_string("switches"), ngx_http_llm_sync_switch_fetch, NULL,
       ngx_http_llm_sync_switch_flush, ngx_http_llm_sync_switch_restore },
+
+    { ngx_string("arms"), NULL, NULL, ngx_http_llm_sync_arm_flush,
+      ngx_http_llm_sync_arm_restore },
+
+    { ngx_string("votes"), ngx_http_llm_sync_vote_fetch, NULL, NULL, NULL },
+
+    { ngx_string("audit"), NULL, NULL, ngx_http_llm_sync_audit_flush,
+      ngx_http_llm_sync_audit_restore },
 
     { ngx_string("breaker"), NULL, ngx_http_llm_sync_breaker_message, NULL,
       NULL },

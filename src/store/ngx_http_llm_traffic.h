@@ -55,6 +55,9 @@ typedef struct {
     ngx_msec_t                  step_at;
     uint64_t                    step_asked;
     ngx_msec_t                  step_next;      /* time to ask */
+
+    uint64_t                    arms_mark;      /* of what Redis was told */
+    ngx_msec_t                  arms_next;
 } ngx_http_llm_store_split_t;
 
 
@@ -239,6 +242,15 @@ ngx_http_llm_mirror_totals_t *ngx_http_llm_split_mirror(
 llm_experiment_arm_t *ngx_http_llm_split_arm(ngx_http_llm_store_split_t *split,
     uint32_t variant);
 
+/* What all nodes counted, `others` being how many more than this one; `arm` is
+ * gone when `pt` returns.  NGX_AGAIN: `pt` is called once; NGX_BUSY: Redis is
+ * away, or there is none. */
+typedef void (*ngx_http_llm_arms_pt)(void *data,
+    const llm_experiment_arm_t *arm, ngx_uint_t others);
+
+ngx_int_t ngx_http_llm_arms_read(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_split_t *split, ngx_http_llm_arms_pt pt, void *data);
+
 /* Other weights begin another phase, with empty arms. */
 uint64_t ngx_http_llm_split_phase(ngx_http_llm_store_split_t *split);
 
@@ -251,10 +263,20 @@ void ngx_http_llm_vote_open(ngx_http_llm_store_t *store,
 typedef struct {
     uint64_t                    late;           /* votes for ids unknown */
     uint64_t                    votes;
+    uint64_t                    forwarded;      /* to the other nodes */
 } ngx_http_llm_vote_totals_t;
 
 ngx_int_t ngx_http_llm_vote(ngx_http_llm_store_t *store, const u_char id[32],
     int vote, ngx_http_llm_store_split_t **split, uint32_t *variant);
+
+/* A vote that nobody can count. */
+void ngx_http_llm_vote_late(ngx_http_llm_store_t *store);
+
+/* A vote for a request that is not known here, for the node that served it.
+ * NGX_OK: it was sent; NGX_DECLINED: it cannot be. */
+ngx_int_t ngx_http_llm_vote_forward(ngx_http_llm_store_t *store,
+    const u_char id[32], int vote);
+
 ngx_http_llm_vote_totals_t *ngx_http_llm_vote_totals(
     ngx_http_llm_store_t *store);
 
@@ -357,6 +379,18 @@ void ngx_http_llm_audit(ngx_http_llm_store_t *store,
  * `pool`. */
 ngx_int_t ngx_http_llm_audit_read(ngx_http_llm_store_t *store, ngx_uint_t n,
     ngx_pool_t *pool, ngx_str_t *lines);
+
+/*
+ * The newest `n` entries of all nodes that share Redis.  NGX_AGAIN: `pt` is
+ * called with NGX_AGAIN for each, oldest first, and last of all with NGX_OK, or
+ * NGX_ERROR when there was no answer; NGX_BUSY: Redis is away, or there is
+ * none.  `node` is a node's name, `line` whatever stands in Redis.
+ */
+typedef void (*ngx_http_llm_audit_pt)(void *data, ngx_int_t rc,
+    ngx_str_t *node, ngx_str_t *line);
+
+ngx_int_t ngx_http_llm_audit_all(ngx_http_llm_store_t *store, ngx_uint_t n,
+    ngx_http_llm_audit_pt pt, void *data);
 
 /* Writes what is not in DIR/audit.jsonl yet; for the worker with the lead. */
 void ngx_http_llm_audit_flush(ngx_http_llm_store_t *store);

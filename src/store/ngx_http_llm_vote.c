@@ -317,8 +317,6 @@ ngx_http_llm_vote(ngx_http_llm_store_t *store, const u_char id[32], int vote,
 
     if (rc == NGX_OK) {
         root->vote_totals.votes++;
-    } else {
-        root->vote_totals.late++;
     }
 
     ngx_http_llm_store_unlock(store);
@@ -374,6 +372,20 @@ ngx_http_llm_vote_locked(ngx_http_llm_store_t *store,
     *variant = k;
 
     return NGX_OK;
+}
+
+
+void
+ngx_http_llm_vote_late(ngx_http_llm_store_t *store)
+{
+    ngx_http_llm_root_t  *root;
+
+    root = store->root;
+
+    if (root) {
+        (void) __atomic_fetch_add(&root->vote_totals.late, 1,
+                                  __ATOMIC_RELAXED);
+    }
 }
 
 
