@@ -80,6 +80,10 @@ ngx_http_llm_live_apply(ngx_http_llm_clients_t *clients,
 
     if (client) {
         client->hidden = 1;
+
+        if (row->text.len == 0 && !row->lasting) {
+            ngx_http_llm_party_last(clients->store, row->kind, &row->id);
+        }
     }
 
     client = ngx_http_llm_client_find(&clients->live_ids[row->kind], &row->id);

@@ -275,12 +275,15 @@ uint64_t
 ngx_http_llm_party_version(ngx_http_llm_store_t *store, llm_party_t kind,
     const ngx_str_t *id)
 {
-    uint64_t                    version;
+    uint64_t                    version, stamp, node;
+    ngx_str_t                   name;
     ngx_http_llm_root_t        *root;
     ngx_http_llm_party_node_t  *pn;
 
     root = store->root;
-    version = ngx_http_llm_store_now(store);
+    name = ngx_http_llm_nodes_id(store);
+    node = llm_fnv64(ngx_http_llm_str(&name), 0) % 1024;
+    version = ngx_http_llm_party_stamp(ngx_http_llm_store_now(store)) | node;
 
     ngx_http_llm_store_lock(store);
 
@@ -288,7 +291,8 @@ ngx_http_llm_party_version(ngx_http_llm_store_t *store, llm_party_t kind,
         pn = *ngx_http_llm_party_find_locked(root, kind, id);
 
         if (pn && pn->version >= version) {
-            version = pn->version + 1;
+            stamp = pn->version - pn->version % 1024;
+            version = (stamp + 1024) | node;
         }
     }
 
@@ -419,6 +423,29 @@ ngx_http_llm_party_copy_locked(const ngx_http_llm_party_node_t *pn,
     row->text.len = pn->text_len;
 
     return ngx_cpymem(p, pn->data + pn->id_len, pn->text_len);
+}
+
+
+void
+ngx_http_llm_party_last(ngx_http_llm_store_t *store, llm_party_t kind,
+    const ngx_str_t *id)
+{
+    ngx_http_llm_root_t        *root;
+    ngx_http_llm_party_node_t  *pn;
+
+    root = store->root;
+
+    ngx_http_llm_store_lock(store);
+
+    if (root->parties.bucket) {
+        pn = *ngx_http_llm_party_find_locked(root, kind, id);
+
+        if (pn && pn->text_len == 0) {
+            pn->lasting = 1;
+        }
+    }
+
+    ngx_http_llm_store_unlock(store);
 }
 
 

@@ -45,8 +45,15 @@ uint64_t ngx_http_llm_party_serial(ngx_http_llm_store_t *store);
 ngx_int_t ngx_http_llm_party_put(ngx_http_llm_store_t *store,
     const ngx_http_llm_party_row_t *row);
 
-/* A version that is greater than any of this record so far: the time, or one
- * more than what is there. */
+/* Versions are the time in ms, times 1024, and some bits of the node, so that
+ * two nodes hardly ever choose the same one. */
+static ngx_inline uint64_t
+ngx_http_llm_party_stamp(llm_msec_t t)
+{
+    return t * 1024;
+}
+
+/* One that is greater than any of this record so far. */
 uint64_t ngx_http_llm_party_version(ngx_http_llm_store_t *store,
     llm_party_t kind, const ngx_str_t *id);
 
@@ -57,6 +64,11 @@ uint64_t ngx_http_llm_party_version(ngx_http_llm_store_t *store,
  */
 ngx_int_t ngx_http_llm_party_next(ngx_http_llm_store_t *store, uint64_t *after,
     ngx_pool_t *pool, ngx_array_t *rows);
+
+
+/* A deletion hides a record of the file: it is never dropped. */
+void ngx_http_llm_party_last(ngx_http_llm_store_t *store, llm_party_t kind,
+    const ngx_str_t *id);
 
 
 /* ---- what came of llm_auth ----------------------------------------------- */

@@ -14,6 +14,7 @@
 #include "ngx_http_llm_share.h"
 #include "ngx_http_llm_sync_arm.h"
 #include "ngx_http_llm_sync_audit.h"
+#include "ngx_http_llm_sync_party.h"
 #include "ngx_http_llm_sync_rest.h"
 #include "ngx_http_llm_sync_split.h"
 #include "ngx_http_llm_sync_switch.h"
@@ -58,6 +59,9 @@ static const ngx_http_llm_topic_t  ngx_http_llm_topics[] = {
 
     { ngx_string("audit"), NULL, NULL, ngx_http_llm_sync_audit_flush,
       ngx_http_llm_sync_audit_restore },
+
+    { ngx_string("clients"), ngx_http_llm_sync_party_fetch, NULL,
+      ngx_http_llm_sync_party_flush, ngx_http_llm_sync_party_restore },
 
     { ngx_string("breaker"), NULL, ngx_http_llm_sync_breaker_message, NULL,
       NULL },
