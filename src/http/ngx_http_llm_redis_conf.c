@@ -508,6 +508,9 @@ ngx_http_llm_redis_ssl(ngx_conf_t *cf, ngx_http_llm_redis_words_t *words)
                                 NGX_HTTP_LLM_REDIS_DEPTH, NULL, NULL)
         != NGX_OK)
     {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"llm_redis\" cannot have \"tls\" with the "
+                           "certificates of \"%V\"", &words->tls_ca);
         return NGX_ERROR;
     }
 

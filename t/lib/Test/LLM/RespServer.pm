@@ -7,7 +7,8 @@ package Test::LLM::RespServer;
 #   $fake->on(EVALSHA => "-NOSCRIPT no\r\n", ":1\r\n");     n-th call, n-th reply
 #   $fake->on('*' => { silent => 1 });              or { close => 1 },
 #             { tear => ms, bytes => $bytes }, { wait => ms, bytes => $bytes },
-#             { bytes => $bytes, close => 1 }
+#             { bytes => $bytes, close => 1 }, or
+#             { bytes => $bytes, more => $bytes, times => N }
 #   $fake->greet($bytes)                            before any command
 #   $fake->commands                                 all so far: [ name, args.. ]
 #
@@ -124,9 +125,9 @@ sub _reply {
     my $at = @{ $c->{out} } ? $c->{out}[-1][0] : time;
     $at += ($r->{wait} || 0) / 1000;
     return if $r->{silent};
-    for my $piece (defined $r->{tear} ? split //, $r->{bytes} // ''
-                                      : $r->{bytes} // '')
-    {
+    my $bytes = ($r->{bytes} // '') . ($r->{more} // '') x ($r->{times} || 0);
+
+    for my $piece (defined $r->{tear} ? split //, $bytes : $bytes) {
         push @{ $c->{out} }, [ $at, $piece ];
         $at += ($r->{tear} || 0) / 1000;
     }
