@@ -36,12 +36,17 @@ typedef struct {
     ngx_msec_t                  polled;     /* when the last one began */
     llm_msec_t                  asked;      /* the same, by the store's clock */
     ngx_msec_t                  refused;    /* logged; 0: never */
+    char                       *lost;       /* why to restore; NULL: not */
+    ngx_msec_t                  restored;
 } ngx_http_llm_agent_t;
 
 
 static void ngx_http_llm_agent_tick(ngx_event_t *ev);
+static void ngx_http_llm_agent_message(ngx_http_llm_store_t *store,
+    ngx_str_t *text);
 static void ngx_http_llm_agent_begin(ngx_http_llm_agent_t *agent);
 static ngx_uint_t ngx_http_llm_agent_is_due(ngx_http_llm_agent_t *agent);
+static void ngx_http_llm_agent_soon(ngx_http_llm_agent_t *agent);
 static void ngx_http_llm_agent_ask(ngx_http_llm_agent_t *agent);
 static void ngx_http_llm_agent_told(void *data, redisReply *reply);
 static void ngx_http_llm_agent_refused(ngx_http_llm_agent_t *agent,
@@ -54,7 +59,7 @@ static void ngx_http_llm_agent_nodes(ngx_http_llm_agent_t *agent,
     redisReply *members, int64_t now);
 static void ngx_http_llm_agent_boot(ngx_http_llm_agent_t *agent,
     redisReply *reply, int64_t now);
-static void ngx_http_llm_agent_restore(ngx_http_llm_store_t *store, char *why);
+static void ngx_http_llm_agent_restore(ngx_http_llm_agent_t *agent);
 static void ngx_http_llm_agent_lost(ngx_http_llm_store_t *store, char *why);
 static ngx_uint_t ngx_http_llm_agent_is_followed(ngx_http_llm_store_t *store);
 
@@ -137,7 +142,7 @@ ngx_http_llm_agent_init(ngx_cycle_t *cycle, ngx_http_llm_store_t *store)
     agent->timer.cancelable = 1;
 
     ngx_http_llm_redis_init(store, ngx_http_llm_agent_lost,
-                            ngx_http_llm_sync_message);
+                            ngx_http_llm_agent_message);
 
     ngx_add_timer(&agent->timer, 1);
 }
@@ -223,6 +228,7 @@ ngx_http_llm_agent_tick(ngx_event_t *ev)
 
     if (ngx_http_llm_lead(agent->store) != NGX_OK) {
         redis->agent = 0;
+        ngx_http_llm_redis_deaf(redis);
         ngx_add_timer(ev, NGX_HTTP_LLM_AGENT_FOLLOW);
         return;
     }
@@ -244,11 +250,28 @@ ngx_http_llm_agent_tick(ngx_event_t *ev)
     ngx_http_llm_redis_guard(redis);
     ngx_http_llm_redis_report(redis);
 
+    if (agent->lost
+        && ngx_current_msec - agent->restored >= NGX_HTTP_LLM_AGENT_LEARN)
+    {
+        ngx_http_llm_agent_restore(agent);
+    }
+
     if (ngx_http_llm_redis_connected(redis)) {
         ngx_http_llm_sync_flush(agent->store);
     }
 
     ngx_add_timer(ev, NGX_HTTP_LLM_AGENT_TICK);
+}
+
+
+/* One worker of a node hears what is said; one that goes does not any more. */
+
+static void
+ngx_http_llm_agent_message(ngx_http_llm_store_t *store, ngx_str_t *text)
+{
+    if (store->redis->agent && !ngx_exiting) {
+        ngx_http_llm_sync_message(store, text);
+    }
 }
 
 
@@ -289,11 +312,23 @@ ngx_http_llm_agent_poll(void)
         return;
     }
 
-    if (ngx_http_llm_agent_is_due(agent)) {
+    ngx_http_llm_agent_soon(agent);
+}
+
+
+/* News are worth a tick of their own, but not any number of them. */
+
+static void
+ngx_http_llm_agent_soon(ngx_http_llm_agent_t *agent)
+{
+    if (agent->polling) {
+        agent->again = 1;
+
+    } else if (ngx_http_llm_agent_is_due(agent)) {
         ngx_http_llm_agent_ask(agent);
 
-    } else if (agent->polling) {
-        agent->again = 1;
+    } else if (!ngx_exiting) {
+        ngx_add_timer(&agent->timer, NGX_HTTP_LLM_AGENT_HURRY);
     }
 }
 
@@ -388,8 +423,9 @@ ngx_http_llm_agent_told(void *data, redisReply *reply)
 
     ngx_http_llm_sync_polled(agent->store, reply->element[5], agent->asked);
 
-    if (agent->again && ngx_http_llm_agent_is_due(agent)) {
-        ngx_http_llm_agent_ask(agent);
+    if (agent->again) {
+        root->nodes.hurry = 1;
+        ngx_http_llm_agent_soon(agent);
     }
 }
 
@@ -534,23 +570,27 @@ ngx_http_llm_agent_boot(ngx_http_llm_agent_t *agent, redisReply *reply,
 
     if (before) {
         root->nodes.booted = ngx_http_llm_store_now(agent->store);
-        ngx_http_llm_agent_restore(agent->store, "its data is another now");
+        agent->lost = "its data is another now";
+        ngx_http_llm_agent_restore(agent);
     }
 }
 
 
 static void
-ngx_http_llm_agent_restore(ngx_http_llm_store_t *store, char *why)
+ngx_http_llm_agent_restore(ngx_http_llm_agent_t *agent)
 {
     ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
                   "llm: redis %V may have lost something (%s): this node tells "
-                  "what it knows", &store->redis->shown, why);
+                  "what it knows", &agent->store->redis->shown, agent->lost);
 
-    ngx_http_llm_sync_restore(store);
+    agent->lost = NULL;
+    agent->restored = ngx_current_msec;
+
+    ngx_http_llm_sync_restore(agent->store);
 }
 
 
-/* Only a part of a cluster. */
+/* Only a part of a cluster; many slots may move, one after the other. */
 
 static void
 ngx_http_llm_agent_lost(ngx_http_llm_store_t *store, char *why)
@@ -562,5 +602,5 @@ ngx_http_llm_agent_lost(ngx_http_llm_store_t *store, char *why)
     root->nodes.learning = ngx_http_llm_store_now(store)
                            + NGX_HTTP_LLM_AGENT_LEARN;
 
-    ngx_http_llm_agent_restore(store, why);
+    ngx_http_llm_agent.lost = why;
 }

@@ -211,6 +211,29 @@ ngx_http_llm_nodes_now(ngx_http_llm_store_t *store)
 }
 
 
+/* How long ago things were stays what it was. */
+
+void
+ngx_http_llm_nodes_shift_locked(ngx_http_llm_root_t *root, int64_t ms)
+{
+    ngx_uint_t   i;
+    llm_msec_t  *at[6];
+
+    at[0] = &root->nodes.answered;
+    at[1] = &root->nodes.seen;
+    at[2] = &root->nodes.learning;
+    at[3] = &root->nodes.lead;
+    at[4] = &root->nodes.booted;
+    at[5] = &root->nodes.sampled;
+
+    for (i = 0; i < 6; i++) {
+        if (*at[i]) {
+            *at[i] += (llm_msec_t) ms;
+        }
+    }
+}
+
+
 /* ---- the agent's part ---------------------------------------------------- */
 
 void

@@ -288,6 +288,10 @@ void ngx_http_llm_redis_report(ngx_http_llm_redis_t *redis);
 
 /* The agent's tick: connects, and looks whether it is alive. */
 void ngx_http_llm_redis_listen(ngx_http_llm_redis_t *redis);
+
+/* This worker is not the agent any more. */
+void ngx_http_llm_redis_deaf(ngx_http_llm_redis_t *redis);
+
 void ngx_http_llm_redis_heard(ngx_http_llm_redis_conn_t *conn,
     redisReply *reply);
 

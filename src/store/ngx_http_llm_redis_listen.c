@@ -47,6 +47,16 @@ ngx_http_llm_redis_listen(ngx_http_llm_redis_t *redis)
 }
 
 
+void
+ngx_http_llm_redis_deaf(ngx_http_llm_redis_t *redis)
+{
+    if (redis->listener) {
+        ngx_http_llm_redis_conn_free(redis->listener);
+        redis->listener = NULL;
+    }
+}
+
+
 static void
 ngx_http_llm_redis_ping(ngx_http_llm_redis_conn_t *conn)
 {

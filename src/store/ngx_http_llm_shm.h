@@ -404,6 +404,9 @@ ngx_int_t ngx_http_llm_shm_full(ngx_http_llm_store_t *store, char *what,
 ngx_int_t ngx_http_llm_nodes_init(ngx_http_llm_store_t *store,
     ngx_http_llm_root_t *root);
 
+/* The clock was set by that much. */
+void ngx_http_llm_nodes_shift_locked(ngx_http_llm_root_t *root, int64_t ms);
+
 /* What the state file keeps of it: its name, and among how many it was. */
 ngx_int_t ngx_http_llm_nodes_put_state(ngx_http_llm_store_t *store, cJSON *to);
 void ngx_http_llm_nodes_get_state(ngx_http_llm_store_t *store,

@@ -336,6 +336,7 @@ ngx_http_llm_store_tie_clock(ngx_http_llm_store_t *store)
 
     root->offset += drift;
     ngx_http_llm_splits_shift_locked(root, drift);
+    ngx_http_llm_nodes_shift_locked(root, drift);
 
     ngx_http_llm_store_unlock(store);
 

@@ -35,6 +35,7 @@ typedef struct {
 static const ngx_http_llm_topic_t *ngx_http_llm_sync_topic(ngx_str_t *name,
     ngx_uint_t message);
 static ngx_http_llm_sync_gen_t *ngx_http_llm_sync_gen(ngx_str_t *topic);
+static void ngx_http_llm_sync_full(ngx_http_llm_store_t *store);
 static ngx_uint_t ngx_http_llm_sync_lag(void);
 
 
@@ -83,6 +84,7 @@ static ngx_http_llm_script_t  ngx_http_llm_sync_touch_script = {
 static ngx_http_llm_sync_gen_t
     ngx_http_llm_sync_gens[NGX_HTTP_LLM_SYNC_TOPICS];
 static ngx_uint_t  ngx_http_llm_sync_n;
+static ngx_uint_t  ngx_http_llm_sync_told;      /* that there are too many */
 static llm_msec_t  ngx_http_llm_sync_asked;     /* the last poll was */
 
 
@@ -186,6 +188,7 @@ ngx_http_llm_sync_polled(ngx_http_llm_store_t *store, redisReply *gens,
         gen = ngx_http_llm_sync_gen(&name);
 
         if (gen == NULL) {
+            ngx_http_llm_sync_full(store);
             continue;
         }
 
@@ -199,6 +202,22 @@ ngx_http_llm_sync_polled(ngx_http_llm_store_t *store, redisReply *gens,
     if (!ngx_http_llm_sync_lag()) {
         root->nodes.seen = asked;
     }
+}
+
+
+static void
+ngx_http_llm_sync_full(ngx_http_llm_store_t *store)
+{
+    if (ngx_http_llm_sync_told) {
+        return;
+    }
+
+    ngx_http_llm_sync_told = 1;
+
+    ngx_log_error(NGX_LOG_ERR, store->log, 0,
+                  "llm: redis %V has more than %d topics of the gateway, some "
+                  "are not followed", &store->redis->shown,
+                  NGX_HTTP_LLM_SYNC_TOPICS / 2);
 }
 
 

@@ -39,7 +39,7 @@ behave();
 
 my $gw = Test::LLM::Gateway->new(vars => { REDIS => $fake->port }, conf => <<'EOC')->start;
     llm_zone t:4m;
-    llm_redis 127.0.0.1:%%REDIS%% timeout=300ms;
+    llm_redis 127.0.0.1:%%REDIS%% timeout=1s;
     llm_provider canned { dialect mock; }
     server {
         listen 127.0.0.1:%%PORT%%;
