@@ -25,14 +25,14 @@ static const llm_json_want_t  llm_answer_want[LLM_AA_COUNT] = {
 
 
 void
-llm_anthropic_path(llm_endpoint_t ep, llm_str_t rest, llm_buf_t *out)
+llm_anthropic_path(llm_endpoint_t ep, const llm_place_t *place, llm_buf_t *out)
 {
     if (ep == LLM_EP_CHAT) {
         llm_buf_str(out, LLM_STR("/messages"));
         return;
     }
 
-    llm_openai_path(ep, rest, out);
+    llm_openai_path(ep, place, out);
 }
 
 

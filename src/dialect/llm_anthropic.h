@@ -47,7 +47,8 @@ llm_finish_t llm_anthropic_finish(llm_str_t reason);
 void llm_anthropic_error(llm_str_t body, llm_openai_error_t *e);
 
 /* The functions of the row in llm_dialect.c. */
-void llm_anthropic_path(llm_endpoint_t ep, llm_str_t rest, llm_buf_t *out);
+void llm_anthropic_path(llm_endpoint_t ep, const llm_place_t *place,
+    llm_buf_t *out);
 void llm_anthropic_answer(llm_endpoint_t ep, llm_str_t body, llm_buf_t *mem,
     llm_answer_t *out);
 void llm_anthropic_refusal(unsigned status, const llm_hint_t *hint,

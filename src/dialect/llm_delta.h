@@ -21,12 +21,15 @@ typedef enum {
     LLM_DELTA_SIGNATURE,                /* text: of the reasoning before it */
     LLM_DELTA_REDACTED,                 /* text: only its maker can read it */
     LLM_DELTA_REFUSAL,                  /* text */
-    LLM_DELTA_CALL,                     /* call, id, name: a call begins */
+    LLM_DELTA_CALL,                     /* call, id, name: a call begins; text:
+                                           its seal, or empty */
     LLM_DELTA_ARGUMENTS,                /* call; text: some of its JSON, or
                                            object: the whole of it */
     LLM_DELTA_FINISH,                   /* finish, text: what stopped it */
     LLM_DELTA_USAGE,                    /* usage, cumulative */
-    LLM_DELTA_END                       /* the terminator */
+    LLM_DELTA_END,                      /* the terminator */
+    LLM_DELTA_SEAL                      /* text: of the content before it; its
+                                           maker wants to see it again */
 } llm_delta_kind_t;
 
 typedef enum {

@@ -4,6 +4,7 @@
 
 #include "llm_anthropic.h"
 #include "llm_front.h"
+#include "llm_gemini.h"
 
 
 /* The mock provider answers in OpenAI's shapes. */
@@ -37,6 +38,22 @@ static const llm_dialect_t  llm_dialects[] = {
         .request = llm_anthropic_request,
         .deltas = llm_anthropic_deltas,
         .stream = llm_anthropic_stream
+    },
+    {
+        .name = LLM_STR("gemini"),
+        .auth_header = LLM_STR("x-goog-api-key"),
+        .root = LLM_STR("/v1beta"),
+        .native = LLM_EP_BIT(LLM_EP_UNKNOWN) | LLM_EP_BIT(LLM_EP_MODELS)
+                  | LLM_EP_BIT(LLM_EP_FILES) | LLM_EP_BIT(LLM_EP_PASSTHROUGH),
+        .path = llm_gemini_path,
+        .answer = llm_gemini_answer,
+        .refusal = llm_gemini_refusal,
+        .event = llm_gemini_event,
+        .text = llm_gemini_text,
+        .key_looks_right = llm_openai_key_looks_right,
+        .request = llm_gemini_request,
+        .deltas = llm_gemini_deltas,
+        .stream = llm_gemini_stream
     },
     {
         .name = LLM_STR("mock"),
@@ -73,7 +90,7 @@ llm_dialect_find(llm_str_t name)
 llm_str_t
 llm_dialect_names(void)
 {
-    return LLM_STR("openai, anthropic, mock");
+    return LLM_STR("openai, anthropic, gemini, mock");
 }
 
 

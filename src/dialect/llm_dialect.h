@@ -54,6 +54,8 @@ typedef enum {
 
 #define LLM_STREAM_FRAME  448           /* larger frames are not remembered */
 
+#define LLM_STREAM_CHOICES  8           /* whose calls are counted apart */
+
 typedef struct {
     llm_endpoint_t  endpoint;
     llm_usage_t     usage;
@@ -78,7 +80,15 @@ typedef struct {
     uint64_t        count[3];           /* parts of a sum; LLM_UNKNOWN */
     uint32_t        calls;              /* of tools, so far */
     unsigned char   block;              /* which kind is open */
+    uint16_t        called[LLM_STREAM_CHOICES]; /* tools, by each choice */
 } llm_stream_t;
+
+/* What a path may have to name beside its endpoint. */
+typedef struct {
+    llm_str_t  rest;                    /* what followed it in the client's */
+    llm_str_t  model;                   /* at the target */
+    unsigned   stream:1;
+} llm_place_t;
 
 typedef struct llm_dialect_s  llm_dialect_t;
 
@@ -99,9 +109,9 @@ struct llm_dialect_s {
     llm_str_t  version;                 /* its default */
     uint32_t   native;                  /* LLM_EP_BIT()s */
 
-    /* Appends the path below root, without the query: "/chat/completions".
-     * `rest` is what followed the endpoint in the client's path. */
-    void (*path)(llm_endpoint_t ep, llm_str_t rest, llm_buf_t *out);
+    /* Appends the path below root: "/chat/completions"; with a query only where
+     * the dialect needs one and no client's can follow. */
+    void (*path)(llm_endpoint_t ep, const llm_place_t *place, llm_buf_t *out);
 
     /* Reads a whole 2xx body.  `mem` takes decoded messages (2 KB). */
     void (*answer)(llm_endpoint_t ep, llm_str_t body, llm_buf_t *mem,

@@ -24,6 +24,7 @@ typedef struct {
     uint32_t           n;               /* elements so far */
     uint32_t           seen;            /* bits of kinds */
     llm_finish_t       finish;
+    llm_str_t          seal;            /* of the last call, of the message */
     unsigned           open:1;          /* an element is not closed */
     unsigned           empty:1;         /* … and has nothing in it */
 } llm_whole_t;
@@ -112,6 +113,19 @@ llm_chat_inner(llm_str_t raw)
 }
 
 
+/* What its maker wants to see again, where Google's own endpoint puts it. */
+static void
+llm_chat_seal(llm_str_t seal, llm_buf_t *out)
+{
+    if (seal.len) {
+        llm_buf_str(out, LLM_STR(",\"extra_content\":{\"google\":"
+                                 "{\"thought_signature\":"));
+        llm_buf_str(out, seal);
+        llm_buf_str(out, LLM_STR("}}"));
+    }
+}
+
+
 /* ---- streams ----------------------------------------------------------- */
 
 
@@ -191,7 +205,9 @@ llm_chat_delta_call(llm_reply_t *r, const llm_delta_t *p, llm_buf_t *out)
         llm_buf_str(out, LLM_STR(",\"type\":\"function\",\"function\":"
                                  "{\"name\":"));
         llm_buf_str(out, p->name);
-        llm_buf_str(out, LLM_STR(",\"arguments\":\"\"}}]"));
+        llm_buf_str(out, LLM_STR(",\"arguments\":\"\"}"));
+        llm_chat_seal(p->text, out);
+        llm_buf_str(out, LLM_STR("}]"));
 
     } else {
         llm_buf_str(out, LLM_STR(",\"function\":{\"arguments\":"));
@@ -206,6 +222,26 @@ llm_chat_delta_call(llm_reply_t *r, const llm_delta_t *p, llm_buf_t *out)
     }
 
     llm_chat_delta_end(out);
+}
+
+
+static void
+llm_chat_delta_seal(llm_reply_t *r, const llm_delta_t *p, llm_buf_t *out)
+{
+    llm_chat_delta(r, p->choice, out);
+    llm_buf_str(out, LLM_STR("\"content\":\"\""));
+    llm_chat_seal(p->text, out);
+    llm_chat_delta_end(out);
+}
+
+
+static void
+llm_chat_delta_finish(llm_reply_t *r, const llm_delta_t *p, llm_buf_t *out)
+{
+    llm_chat_delta(r, p->choice, out);
+    llm_buf_str(out, LLM_STR("},\"finish_reason\":\""));
+    llm_buf_str(out, llm_chat_finish(p->finish));
+    llm_buf_str(out, LLM_STR("\"}]}\n\n"));
 }
 
 
@@ -279,16 +315,17 @@ llm_chat_put(llm_reply_t *r, const llm_delta_t *p, llm_buf_t *out)
                             LLM_STR("}]"), out);
         break;
 
+    case LLM_DELTA_SEAL:
+        llm_chat_delta_seal(r, p, out);
+        break;
+
     case LLM_DELTA_CALL:
     case LLM_DELTA_ARGUMENTS:
         llm_chat_delta_call(r, p, out);
         break;
 
     case LLM_DELTA_FINISH:
-        llm_chat_delta(r, p->choice, out);
-        llm_buf_str(out, LLM_STR("},\"finish_reason\":\""));
-        llm_buf_str(out, llm_chat_finish(p->finish));
-        llm_buf_str(out, LLM_STR("\"}]}\n\n"));
+        llm_chat_delta_finish(r, p, out);
         break;
 
     default:
@@ -325,6 +362,10 @@ llm_whole_facts(llm_whole_t *w, const llm_delta_t *p)
 
     if (p->kind == LLM_DELTA_FINISH) {
         w->finish = p->finish;
+    }
+
+    if (p->kind == LLM_DELTA_SEAL) {
+        w->seal = p->text;
     }
 }
 
@@ -387,7 +428,9 @@ static void
 llm_whole_close_call(llm_whole_t *w)
 {
     if (w->open) {
-        llm_buf_str(w->out, w->empty ? LLM_STR("{}\"}}") : LLM_STR("\"}}"));
+        llm_buf_str(w->out, w->empty ? LLM_STR("{}\"}") : LLM_STR("\"}"));
+        llm_chat_seal(w->seal, w->out);
+        llm_buf_str(w->out, LLM_STR("}"));
         w->open = 0;
     }
 }
@@ -405,6 +448,7 @@ llm_whole_call(llm_whole_t *w, const llm_delta_t *p)
                                     "{\"name\":"));
         llm_buf_str(w->out, p->name);
         llm_buf_str(w->out, LLM_STR(",\"arguments\":\""));
+        w->seal = p->text;
         w->open = 1;
         w->empty = 1;
 
@@ -510,6 +554,10 @@ llm_whole_message(llm_whole_t *w, const llm_dialect_t *from, llm_str_t body)
         llm_buf_str(w->out, LLM_STR("]"));
     }
 
+    if (w->seen & (1U << LLM_DELTA_SEAL)) {
+        llm_chat_seal(w->seal, w->out);
+    }
+
     if (w->seen & (1U << LLM_DELTA_CALL)) {
         llm_buf_str(w->out, LLM_STR(",\"tool_calls\":["));
         llm_whole_look(w, LLM_LOOK_CALLS, from, body);
@@ -557,6 +605,7 @@ llm_chat_whole(llm_reply_t *r, const llm_dialect_t *from, llm_str_t body,
 
         w.seen = 0;
         w.finish = LLM_FINISH_NONE;
+        w.seal = LLM_NOSTR;
         llm_whole_look(&w, LLM_LOOK_FACTS, from, body);
     }
 

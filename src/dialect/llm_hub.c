@@ -34,7 +34,8 @@ static const llm_str_t  llm_hub_names[LLM_H_COUNT] = {
     [LLM_H_FUNCTIONS] = LLM_STR("functions"),
     [LLM_H_FUNCTION_CALL] = LLM_STR("function_call"),
     [LLM_H_MODALITIES] = LLM_STR("modalities"),
-    [LLM_H_THINKING] = LLM_STR("thinking")
+    [LLM_H_THINKING] = LLM_STR("thinking"),
+    [LLM_H_SAFETY_SETTINGS] = LLM_STR("safety_settings")
 };
 
 

@@ -91,8 +91,12 @@ llm_path_put(llm_str_t rest, llm_buf_t *out)
 
 
 void
-llm_openai_path(llm_endpoint_t ep, llm_str_t rest, llm_buf_t *out)
+llm_openai_path(llm_endpoint_t ep, const llm_place_t *place, llm_buf_t *out)
 {
+    llm_str_t  rest;
+
+    rest = place->rest;
+
     if (ep != LLM_EP_UNKNOWN && ep != LLM_EP_PASSTHROUGH) {
         llm_buf_put(out, "/", 1);
         llm_buf_str(out, llm_endpoint_info(ep)->name);

@@ -68,7 +68,8 @@ llm_rc_t llm_openai_pick(llm_str_t body, llm_json_want_t *want, size_t want_n);
 llm_str_t llm_openai_word(llm_json_kind_t kind, llm_str_t value);
 
 /* The functions of the row in llm_dialect.c. */
-void llm_openai_path(llm_endpoint_t ep, llm_str_t rest, llm_buf_t *out);
+void llm_openai_path(llm_endpoint_t ep, const llm_place_t *place,
+    llm_buf_t *out);
 void llm_openai_answer(llm_endpoint_t ep, llm_str_t body, llm_buf_t *mem,
     llm_answer_t *out);
 void llm_openai_refusal(unsigned status, const llm_hint_t *hint,

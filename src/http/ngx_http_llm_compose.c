@@ -287,8 +287,8 @@ ngx_http_llm_compose_path(ngx_http_llm_ctx_t *ctx, ngx_str_t *path)
     size_t                     size;
     u_char                    *mem, *p;
     llm_buf_t                  b;
-    llm_str_t                  rest;
-    ngx_str_t                  tail, args;
+    ngx_str_t                  tail, args, model;
+    llm_place_t                place;
     ngx_http_request_t        *r;
     ngx_http_llm_provider_t   *provider;
 
@@ -301,7 +301,10 @@ ngx_http_llm_compose_path(ngx_http_llm_ctx_t *ctx, ngx_str_t *path)
         return NGX_ERROR;
     }
 
-    size = provider->origin.path.len + 3 * tail.len + args.len + 128;
+    ngx_http_llm_target_model(ctx, ctx->send->target, &model);
+
+    size = provider->origin.path.len + 3 * (tail.len + model.len) + args.len
+           + 128;
 
     mem = ngx_pnalloc(r->pool, size + 3 * tail.len);
     if (mem == NULL) {
@@ -310,14 +313,16 @@ ngx_http_llm_compose_path(ngx_http_llm_ctx_t *ctx, ngx_str_t *path)
 
     p = (u_char *) ngx_escape_uri(mem + size, tail.data, tail.len,
                                   NGX_ESCAPE_URI);
-    rest.data = mem + size;
-    rest.len = p - rest.data;
+    place.rest.data = mem + size;
+    place.rest.len = p - place.rest.data;
+    place.model = ngx_http_llm_view(&model);
+    place.stream = ctx->facts.stream;
 
     llm_buf_init(&b, mem, size);
     llm_buf_put(&b, provider->origin.path.data, provider->origin.path.len);
 
     if (ctx->passthrough) {
-        llm_buf_str(&b, rest);
+        llm_buf_str(&b, place.rest);
     } else {
 
         if (!ngx_http_llm_under_root(&provider->origin.path,
@@ -326,7 +331,7 @@ ngx_http_llm_compose_path(ngx_http_llm_ctx_t *ctx, ngx_str_t *path)
             llm_buf_str(&b, provider->dialect->root);
         }
 
-        provider->dialect->path(ctx->endpoint, rest, &b);
+        provider->dialect->path(ctx->endpoint, &place, &b);
     }
 
     if (args.len) {

@@ -901,10 +901,14 @@ static llm_str_t
 path(llm_endpoint_t ep, const char *rest)
 {
     llm_buf_t             out;
+    llm_place_t           place;
     static unsigned char  text[128];
 
+    memset(&place, 0, sizeof(llm_place_t));
+    place.rest = tap_c(rest);
+
     llm_buf_init(&out, text, sizeof(text));
-    openai->path(ep, tap_c(rest), &out);
+    openai->path(ep, &place, &out);
 
     return llm_buf_view(&out);
 }
@@ -918,7 +922,7 @@ test_row(void)
     mock = llm_dialect_find(LLM_STR("mock"));
     ok(mock && mock->event == openai->event, "mock answers like openai");
     ok(llm_dialect_find(LLM_STR("klingon")) == NULL, "no such dialect");
-    is_str(llm_dialect_names(), "openai, anthropic, mock", "the names");
+    is_str(llm_dialect_names(), "openai, anthropic, gemini, mock", "the names");
     is_str(openai->auth_header, "Authorization", "header of the key");
     is_str(openai->auth_prefix, "Bearer ", "and what stands before it");
 
