@@ -13,6 +13,7 @@
 
 #define NGX_HTTP_LLM_MEMBERS_EVERY  10000   /* ms between two heartbeats */
 #define NGX_HTTP_LLM_MEMBERS_RETRY  1000
+#define NGX_HTTP_LLM_MEMBERS_FIRST  10000   /* who starts together comes in */
 #define NGX_HTTP_LLM_MEMBERS_YOUNG  5000    /* the list of who lives may not
                                                know them yet */
 #define NGX_HTTP_LLM_MEMBERS_OLD    30000   /* … and has forgotten them */
@@ -25,6 +26,8 @@ typedef struct {
 
 
 static ngx_uint_t ngx_http_llm_members_is_news(ngx_http_llm_store_t *store);
+static ngx_uint_t ngx_http_llm_members_wait(ngx_http_llm_store_t *store,
+    ngx_uint_t n);
 static void ngx_http_llm_members_send(ngx_http_llm_store_t *store);
 static void ngx_http_llm_members_reply(void *data, redisReply *reply);
 static ngx_uint_t ngx_http_llm_members_read(redisReply *reply,
@@ -110,6 +113,24 @@ ngx_http_llm_share_members_hurry(ngx_http_llm_store_t *store)
 }
 
 
+/* When all start at once the first ones hear of nobody: as long as fewer have
+ * come than are expected, each keeps to its share and asks for nothing. */
+
+static ngx_uint_t
+ngx_http_llm_members_wait(ngx_http_llm_store_t *store, ngx_uint_t n)
+{
+    ngx_http_llm_shares_t      *sh;
+    ngx_http_llm_nodes_view_t   view;
+
+    sh = &((ngx_http_llm_root_t *) store->root)->shares;
+    ngx_http_llm_nodes_view(store, &view);
+
+    return sh->n == 0 && n < view.n
+           && ngx_http_llm_store_steady(store) - sh->started
+              < NGX_HTTP_LLM_MEMBERS_FIRST;
+}
+
+
 static void
 ngx_http_llm_members_send(ngx_http_llm_store_t *store)
 {
@@ -186,7 +207,7 @@ ngx_http_llm_members_reply(void *data, redisReply *reply)
         }
     }
 
-    if (i == n) {
+    if (i == n || ngx_http_llm_members_wait(store, n)) {
         goto done;
     }
 
