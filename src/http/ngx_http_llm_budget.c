@@ -20,6 +20,8 @@ static uint32_t ngx_http_llm_budget_share(ngx_http_llm_claim_t *claim,
 static void ngx_http_llm_budget_tell(ngx_http_llm_ctx_t *ctx,
     ngx_http_llm_claim_t *claim, ngx_http_llm_policy_t *policy,
     uint32_t share);
+static void ngx_http_llm_budget_owner(ngx_http_llm_ctx_t *ctx,
+    ngx_http_llm_claim_t *claim, ngx_str_t *subject);
 static void ngx_http_llm_budget_hook(ngx_http_llm_policy_t *policy,
     ngx_str_t *subject, uint32_t share, ngx_uint_t over, llm_msec_t reset);
 static ngx_int_t ngx_http_llm_budget_move(ngx_http_llm_ctx_t *ctx,
@@ -113,11 +115,10 @@ ngx_http_llm_budget_tell(ngx_http_llm_ctx_t *ctx, ngx_http_llm_claim_t *claim,
                                   __ATOMIC_RELAXED);
     }
 
-    ngx_str_null(&subject);
+    if (policy == NULL) {
+        ngx_http_llm_budget_owner(ctx, claim, &subject);
 
-    if (policy
-        && ngx_http_llm_policy_text(ctx, policy, &subject) != NGX_OK)
-    {
+    } else if (ngx_http_llm_policy_text(ctx, policy, &subject) != NGX_OK) {
         return;
     }
 
@@ -132,6 +133,22 @@ ngx_http_llm_budget_tell(ngx_http_llm_ctx_t *ctx, ngx_http_llm_claim_t *claim,
     if (policy && policy->webhook.len) {
         ngx_http_llm_budget_hook(policy, &subject, share, over, claim->reset);
     }
+}
+
+
+/* Whose record a rule is of. */
+
+static void
+ngx_http_llm_budget_owner(ngx_http_llm_ctx_t *ctx,
+    ngx_http_llm_claim_t *claim, ngx_str_t *subject)
+{
+    ngx_http_llm_caller_t  *caller;
+
+    caller = ctx->caller;
+
+    *subject = claim->subject == caller->client->id_hash ? caller->client->id
+               : claim->subject == caller->user_hash ? caller->user
+               : caller->org;
 }
 
 

@@ -17,6 +17,7 @@ my $gw = Test::LLM::Gateway->new(vars => { UP => $up->port, DEAD => $dead }, wor
     llm_model d { provider dead; id d; }
     llm_route r { target m; }
     upstream site { server 127.0.0.1:%%UP%%; }
+    llm_split copied { variant a m 100%; variant b n 0%; mirror b 100%; }
     llm_split app { variant a http://site 50%; variant b http://site 50%; }
     server {
         listen 127.0.0.1:%%PORT%%;
@@ -34,6 +35,8 @@ my $gw = Test::LLM::Gateway->new(vars => { UP => $up->port, DEAD => $dead }, wor
         location /quiet/    { llm_pass m; llm_limit 1r/m; llm_response_headers off; }
         location /audio/    { llm_pass m; llm_limit per=$http_x_team 10s/h; }
         location /app/      { llm_pass app; llm_limit per=$http_x_team 2r/m 10t/m parallel=5; }
+        location /copied/   { llm_pass copied; llm_limit per=route 5r/m; llm_limit 7r/m; }
+        location /admin/    { llm_admin; }
         location /day/      { llm_pass m; llm_limit 1r/d; }
         location /outer/ {
             llm_limit per=$http_x_team 2r/m;
@@ -189,6 +192,15 @@ is($r->status, 429, 'is reached');
 is($r->header('x-should-retry'), 'false', 'nobody should wait that long');
 
 
+# copies -------------------------------------------------------------------------
+
+$sent = $up->count('/v1/chat/completions');
+is(ask('copied')->status, 200, 'a request that is copied') for 1 .. 2;
+ok(wait_for(sub { $up->count('/v1/chat/completions') == $sent + 4 }), 'the copies are sent');
+my ($of) = grep { $_->{name} eq '7r/m' } @{ $gw->get('/admin/limits')->json->{rules} };
+is($of->{left}, 5, '... and take nothing');
+
+
 # audio --------------------------------------------------------------------------
 
 $up->on('/*' => [ [ json => '{"text":"hello"}' ] ]);
@@ -221,5 +233,10 @@ is($log{dry2}, '$http_x_team 1r/m|-', '... and one that would');
 
 $gw->reload;
 is(ask('day')->status, 429, 'a reload forgets nothing');
+(my $more = $gw->{conf}) =~ s{llm_limit 1r/d}{llm_limit 2r/d};
+$up->on('/*' => ok_chat('x'));
+$gw->reload($more);
+is(ask('day')->status, 200, 'of a changed limit what was used counts on');
+is(ask('day')->status, 429, '... and no more');
 
 finish();
