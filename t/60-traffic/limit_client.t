@@ -57,11 +57,29 @@ is(statuses('org', qw(a b c c c a)), '200 200 200 200 429 429', 'per organisatio
 is(statuses('open', '', '', ''), '200 200 200', 'where nobody authenticates nobody is a client');
 
 
-is($gw->get('/admin/limits?client=nobody')->status, 404, 'nobody has nothing');
-my $of = $gw->get('/admin/limits?client=c')->json;
-is(join('|', @$of{qw(client user org)}), 'c|carol|acme', 'who it is');
+my $r = ask(record => 'd');
+is($r->status, 200, 'a record with limits');
+is($r->header('x-ratelimit-limit-requests'), 2, 'the tightest one is told');
+is(ask(record => 'd')->status, 200, 'the second');
+$r = ask(record => 'd');
+is($r->status, 429, 'the third is one too many');
+like($r->json->{error}{message}, qr/"client 2r\/m"/, 'whose rule it is');
+is(ask(record => 'a')->status, 200, 'a record without limits');
+
+$r = ask(record => 'd', model => 'n');
+is($r->header('x-llm-error'), 'policy_price_unknown', 'a budget of a record needs a price');
+
+my $of = $gw->get('/admin/limits?client=d')->json;
+is(join('|', @$of{qw(client user org)}), 'd|dora|small', 'who it is');
 my %rule = map { $_->{name} => $_ } @{ $of->{rules} };
-is($rule{'user 3r/m'}{left}, 1, 'what its user has left');
-is($rule{'org 4r/m'}{left}, 0, '... and its organisation');
+is($rule{'client 2r/m'}{left}, 0, 'what the record says');
+is($rule{'user 100r/m'}{left}, 98, '... of the user');
+is($rule{'org 1000t/h'}{left}, 1000 - 28, '... of the organisation');
+is(sprintf('%.3f', $rule{'org 0.2usd/d'}{left}), '0.166', '... its money');
+is($rule{'user 3r/m'}{left}, 3, 'and what lines say');
+is($gw->get('/admin/limits?client=nobody')->status, 404, 'nobody has nothing');
+
+my %log = map { my ($n, $v) = split /\|/; ($n => $v) } grep { /^d\|/ } split /\n/, $gw->access('llm.log');
+is($log{d}, '-', 'the last request of d was refused for its price');
 
 finish();
