@@ -225,6 +225,8 @@ good('webhook', 'webhook https://hooks.example.com/oncall;');
 bad('webhook without a scheme', qr/"webhook" directive needs an http:\/\/ or https:\/\/ URL/, 'webhook hooks.example.com;');
 good('on_reload', 'on_reload reset; internal;');
 bad('on_reload of nonsense', [ qr/unknown way to reload "maybe"/, qr/keep, reset/ ], 'on_reload maybe;');
+good('on_control_loss', 'on_control_loss keep;');
+bad('on_control_loss of nonsense', [ qr/unknown way without Redis "maybe"/, qr/baseline, keep/ ], 'on_control_loss maybe;');
 
 
 # ---- enabled --------------------------------------------------------------------------------

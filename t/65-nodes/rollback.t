@@ -155,14 +155,15 @@ for my $n (1 .. 60) {
     }
 
     for my $k (grep { $_ != $i } 0 .. 2) {
-        wait_for(sub { doc($k)->{weights}{green} == $green_now }, 5);
+        my $end = time + 10;
+        while (time < $end) { last if doc($k)->{weights}{green} == $green_now }
     }
     push @ms, (time - $t) * 1000;
 }
 
 @ms = sort { $a <=> $b } @ms;
 cmp_ok(scalar @ms, '>', 40, 'changes of weights');
-note(sprintf 'a change of weights is on all nodes after: median %.1f ms, p99 %.1f ms, worst %.1f ms (polled every 10 ms)',
+note(sprintf 'a change of weights is on all nodes after: median %.1f ms, p99 %.1f ms, worst %.1f ms',
     $ms[@ms / 2], $ms[0.99 * @ms], $ms[-1]);
 cmp_ok($ms[@ms / 2], '<', 500, 'long before the next poll');
 
