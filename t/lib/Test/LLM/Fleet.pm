@@ -110,7 +110,7 @@ sub meet {
 sub nodes_known {
     my ($gw) = @_;
     my $page = $gw->get('/admin/redis')->json or return 0;
-    return $page->{learning} ? 0 : $page->{nodes} // 0;
+    return $page->{learning} ? 0 : scalar @{ $page->{live} || [] };
 }
 
 

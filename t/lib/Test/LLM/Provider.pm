@@ -8,6 +8,7 @@ package Test::LLM::Provider;
 #   $provider->log                      list of { at, key, tag, client, model,
 #                                         input, output, status, stream, cut }
 #   $provider->count                    how many arrivals so far; cheap
+#   $provider->clients                  the same by client: { a => 17, .. }
 #   $provider->forget
 #   $provider->set(wait => ms, fail => 0.1)     for all that do not say it
 #
@@ -43,7 +44,7 @@ sub new {
 
     my $self = bless { listen => $listen, port => $listen->sockport,
         clock => $o{clock},
-        conns => {}, arrivals => [], set => {}, sleeping => [] }, $class;
+        conns => {}, arrivals => [], clients => {}, set => {}, sleeping => [] }, $class;
     $self->launch;
     close $listen;
     return $self;
@@ -52,6 +53,7 @@ sub new {
 
 sub port   { $_[0]{port} }
 sub count  { $_[0]->call('count') }
+sub clients { $_[0]->call('clients') }
 sub forget { $_[0]->call('forget') }
 sub set    { my ($s, %o) = @_; $s->call('set', \%o) }
 
@@ -67,8 +69,9 @@ sub log {
 }
 
 sub cmd_count  { scalar @{ $_[0]{arrivals} } }
+sub cmd_clients { $_[0]{clients} }
 sub cmd_log    { $_[0]{arrivals} }
-sub cmd_forget { $_[0]{arrivals} = []; 1 }
+sub cmd_forget { my ($s) = @_; $s->{arrivals} = []; $s->{clients} = {}; 1 }
 sub cmd_set    { $_[0]{set} = $_[1]; 1 }
 
 
@@ -161,6 +164,7 @@ sub _arrival {
     my $record = [ time, $key // '', $tag, $client, $model // '', $in, $out,
                    $fail || 200, $stream, 0 ];
     push @{ $self->{arrivals} }, $record;
+    $self->{clients}{$client}++;
 
     my $usage = $body =~ /\bmute=1/ ? '' : sprintf ',"usage":{"prompt_tokens":%d,'
         . '"completion_tokens":%d,"total_tokens":%d}', $in, $out, $in + $out;
