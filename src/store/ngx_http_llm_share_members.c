@@ -14,6 +14,7 @@
 #define NGX_HTTP_LLM_MEMBERS_EVERY  10000   /* ms between two heartbeats */
 #define NGX_HTTP_LLM_MEMBERS_RETRY  1000
 #define NGX_HTTP_LLM_MEMBERS_FIRST  10000   /* who starts together comes in */
+#define NGX_HTTP_LLM_MEMBERS_KEPT   60000   /* without a word of them */
 #define NGX_HTTP_LLM_MEMBERS_YOUNG  5000    /* the list of who lives may not
                                                know them yet */
 #define NGX_HTTP_LLM_MEMBERS_OLD    30000   /* … and has forgotten them */
@@ -32,6 +33,8 @@ static void ngx_http_llm_members_send(ngx_http_llm_store_t *store);
 static void ngx_http_llm_members_reply(void *data, redisReply *reply);
 static ngx_uint_t ngx_http_llm_members_read(redisReply *reply,
     ngx_http_llm_sharer_t *member);
+static ngx_uint_t ngx_http_llm_members_keep(ngx_http_llm_store_t *store,
+    ngx_http_llm_sharer_t *member, ngx_uint_t n, llm_msec_t now);
 static int ngx_libc_cdecl ngx_http_llm_members_cmp(const void *one,
     const void *two);
 static void ngx_http_llm_members_left(ngx_http_llm_store_t *store,
@@ -196,6 +199,7 @@ ngx_http_llm_members_reply(void *data, redisReply *reply)
     }
 
     n = ngx_http_llm_members_read(reply, member);
+    n = ngx_http_llm_members_keep(store, member, n, (llm_msec_t) redis);
     ngx_http_llm_members_left(store, member, n, (llm_msec_t) redis);
 
     id = ngx_http_llm_nodes_id(store);
@@ -233,7 +237,7 @@ done:
 }
 
 
-/* [NOW, ID, JOINED, SEEN, …], in the order of the names. */
+/* [NOW, ID, JOINED, SEEN, …] */
 
 static ngx_uint_t
 ngx_http_llm_members_read(redisReply *reply, ngx_http_llm_sharer_t *member)
@@ -262,6 +266,41 @@ ngx_http_llm_members_read(redisReply *reply, ngx_http_llm_sharer_t *member)
         m->node.joined = (llm_msec_t) joined;
         m->node.seen = (llm_msec_t) seen;
         m->node.left = 0;
+    }
+
+    return n;
+}
+
+
+/* Redis may have lost its data: whoever was here a moment ago has a part all
+ * the same, and says so itself before long. */
+
+static ngx_uint_t
+ngx_http_llm_members_keep(ngx_http_llm_store_t *store,
+    ngx_http_llm_sharer_t *member, ngx_uint_t n, llm_msec_t now)
+{
+    uint32_t                k;
+    ngx_uint_t              i, told;
+    ngx_http_llm_shares_t  *sh;
+
+    sh = &((ngx_http_llm_root_t *) store->root)->shares;
+    told = n;
+
+    for (k = 0; k < sh->n && n < NGX_HTTP_LLM_NODES; k++) {
+
+        for (i = 0; i < told; i++) {
+            if (ngx_memcmp(member[i].id, sh->member[k].id,
+                           NGX_HTTP_LLM_NODE_ID) == 0)
+            {
+                break;
+            }
+        }
+
+        if (i == told
+            && now < sh->member[k].node.seen + NGX_HTTP_LLM_MEMBERS_KEPT)
+        {
+            member[n++] = sh->member[k];
+        }
     }
 
     ngx_qsort(member, n, sizeof(ngx_http_llm_sharer_t),
