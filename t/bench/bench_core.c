@@ -13,13 +13,16 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "llm_client.h"
 #include "llm_hash.h"
+#include "llm_index.h"
 #include "llm_json.h"
 #include "llm_multipart.h"
 #include "llm_split.h"
 #include "llm_sse.h"
 
-#define ROUNDS  9
+#define ROUNDS   9
+#define CLIENTS  100000
 
 typedef void (*bench_pt)(llm_str_t text);
 
@@ -176,6 +179,80 @@ f_split(llm_str_t text)
 }
 
 
+/* Whose key it is, of a hundred thousand: the hash is made already. */
+
+typedef struct {
+    unsigned char  sha256[32];
+    size_t         client;
+} bench_key_t;
+
+static bench_key_t  *bench_keys;
+static llm_index_t   bench_index;
+
+
+static uint64_t
+key_hash(const bench_key_t *key)
+{
+    uint64_t  hash;
+
+    memcpy(&hash, key->sha256, sizeof(hash));
+
+    return hash;
+}
+
+
+static void
+make_keys(void)
+{
+    char    text[32];
+    size_t  i, size;
+
+    size = llm_index_size(CLIENTS);
+    bench_keys = calloc(CLIENTS, sizeof(bench_key_t));
+    llm_index_init(&bench_index, calloc(size, sizeof(llm_index_slot_t)), size);
+
+    for (i = 0; i < CLIENTS; i++) {
+        snprintf(text, sizeof(text), "sk-llm-%zu", i);
+        llm_sha256((llm_str_t) { strlen(text), (unsigned char *) text },
+                   bench_keys[i].sha256);
+        bench_keys[i].client = i;
+
+        if (llm_index_add(&bench_index, key_hash(&bench_keys[i]),
+                          &bench_keys[i]) != LLM_OK)
+        {
+            abort();
+        }
+    }
+}
+
+
+static void
+f_client(llm_str_t text)
+{
+    size_t              at;
+    bench_key_t        *wanted;
+    const bench_key_t  *key;
+
+    static uint64_t  random = 1;
+
+    (void) text;
+
+    random = random * 6364136223846793005u + 1442695040888963407u;
+    wanted = &bench_keys[(random >> 33) % CLIENTS];
+    at = 0;
+
+    do {
+        key = llm_index_next(&bench_index, key_hash(wanted), &at);
+    } while (key && !llm_client_same_key(key->sha256, wanted->sha256));
+
+    if (key == NULL) {
+        abort();
+    }
+
+    sink += key->client;
+}
+
+
 /* A conversation of about this size; `unit` is what its messages say. */
 static llm_str_t
 chat(size_t size, const char *unit, size_t units)
@@ -277,6 +354,8 @@ main(void)
     run("check, chat", f_check, chat(2350, text, 3));
     run("multipart index, audio", f_multipart, form(25000000));
     run("sha256, a key", f_sha256, LLM_STR("gsk_0123456789abcdef0123456789ab"));
+    make_keys();
+    run("client of 100 000, by its key", f_client, LLM_STR(""));
     run("murmur2, a user id", f_murmur, LLM_STR("user-4711@example.com"));
     run("split, a uuid", f_split,
         LLM_STR("0f8fad5b-d9cb-469f-a165-70867728950e"));
