@@ -11,10 +11,6 @@
 #include "ngx_http_llm_metrics.h"
 
 
-static uint64_t ngx_http_llm_metrics_records(ngx_http_llm_clients_t *clients,
-    llm_party_t kind);
-
-
 /* in the order of ngx_http_llm_auth_e */
 
 static const char  *ngx_http_llm_metrics_outcomes[] = {
@@ -26,9 +22,12 @@ void
 ngx_http_llm_metrics_clients(ngx_http_llm_page_t *page,
     ngx_http_llm_main_conf_t *lmcf)
 {
-    ngx_uint_t  i;
+    ngx_uint_t               i;
+    ngx_http_llm_clients_t  *clients;
 
-    if (!lmcf->clients->used) {
+    clients = lmcf->clients;
+
+    if (!clients->used) {
         return;
     }
 
@@ -43,36 +42,18 @@ ngx_http_llm_metrics_clients(ngx_http_llm_page_t *page,
         ngx_http_llm_page_uint(page, ngx_http_llm_auth_total(&lmcf->store, i));
     }
 
-    ngx_http_llm_clients_sync(lmcf->clients);
+    ngx_http_llm_clients_sync(clients);
 
     ngx_http_llm_page_family(page, "llm_records", "gauge",
                              "Records of clients, users and organisations.");
 
+    /* those of the file that others took the place of do not count */
+
     for (i = 0; i < LLM_PARTY_N; i++) {
         ngx_http_llm_page_sample(page, "");
         ngx_http_llm_page_label(page, "kind", llm_party_name(i));
-        ngx_http_llm_page_uint(page,
-                            ngx_http_llm_metrics_records(lmcf->clients, i));
+        ngx_http_llm_page_uint(page, clients->list[i].nelts
+                                     - clients->hidden[i]
+                                     + clients->live_ids[i].n);
     }
-}
-
-
-/* Those of the file that others took the place of do not count. */
-
-static uint64_t
-ngx_http_llm_metrics_records(ngx_http_llm_clients_t *clients,
-    llm_party_t kind)
-{
-    uint64_t                n;
-    ngx_uint_t              i;
-    ngx_http_llm_client_t **client;
-
-    n = clients->live_ids[kind].n;
-    client = clients->list[kind].elts;
-
-    for (i = 0; i < clients->list[kind].nelts; i++) {
-        n += !client[i]->hidden;
-    }
-
-    return n;
 }

@@ -129,6 +129,7 @@ struct ngx_http_llm_clients_s {
     /* live */
     ngx_pool_t                 *live_pool;          /* NULL: none was read */
     uint64_t                    seen;               /* changes of the zone */
+    ngx_uint_t                  hidden[LLM_PARTY_N];    /* of the file */
     ngx_queue_t                 live;               /* by last change */
     llm_index_t                 live_keys;
     llm_index_t                 live_ids[LLM_PARTY_N];

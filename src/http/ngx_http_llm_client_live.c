@@ -79,6 +79,7 @@ ngx_http_llm_live_apply(ngx_http_llm_clients_t *clients,
     client = ngx_http_llm_client_find(&clients->ids[row->kind], &row->id);
 
     if (client) {
+        clients->hidden[row->kind] += !client->hidden;
         client->hidden = 1;
 
         if (row->text.len == 0 && !row->lasting) {
