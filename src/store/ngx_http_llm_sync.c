@@ -47,6 +47,9 @@ static const ngx_http_llm_topic_t  ngx_http_llm_topics[] = {
     { ngx_string("split:"), ngx_http_llm_sync_split_fetch, NULL,
       ngx_http_llm_sync_split_flush, ngx_http_llm_sync_split_restore },
 
+    { ngx_string("barred"), NULL, ngx_http_llm_sync_barred_message, NULL,
+      NULL },
+
     { ngx_string("rest:"), ngx_http_llm_sync_rest_fetch, NULL,
       ngx_http_llm_sync_rest_flush, ngx_http_llm_sync_rest_restore },
 

@@ -43,9 +43,6 @@ static void ngx_http_llm_sync_split_pushed(void *data, redisReply *reply);
 static void ngx_http_llm_sync_split_tell(ngx_http_llm_store_t *store,
     ngx_http_llm_store_split_t *split, ngx_uint_t told, int result,
     const llm_split_doc_t *doc);
-static void ngx_http_llm_sync_split_foreign_locked(
-    ngx_http_llm_store_t *store, ngx_http_llm_store_split_t *split,
-    ngx_http_llm_state_doc_t *sd);
 static void ngx_http_llm_sync_split_renew(ngx_http_llm_store_t *store,
     ngx_http_llm_store_split_t *split);
 
@@ -174,7 +171,7 @@ ngx_http_llm_split_is_shared(ngx_http_llm_store_split_t *split)
     sn = split->node;
 
     return split->store->redis == NULL
-           || (sn->known && sn->tag == sn->shared);
+           || (sn->known && !sn->foreign && sn->tag == sn->shared);
 }
 
 
@@ -389,40 +386,6 @@ ngx_http_llm_split_merge_locked(ngx_http_llm_store_t *store,
 }
 
 
-/*
- * The document in Redis is about other variants: this node's configuration is
- * older, then it keeps its own and writes nothing, but who was rolled back
- * there is rolled back here; or newer, then its own replaces it.
- */
-
-static void
-ngx_http_llm_sync_split_foreign_locked(ngx_http_llm_store_t *store,
-    ngx_http_llm_store_split_t *split, ngx_http_llm_state_doc_t *sd)
-{
-    uint32_t                    i;
-    llm_act_t                   act;
-    ngx_http_llm_actor_t        actor;
-    ngx_http_llm_split_node_t  *sn;
-
-    sn = split->node;
-    sn->foreign = sd->doc.version >= sn->doc.version;
-
-    ngx_memzero(&actor, sizeof(ngx_http_llm_actor_t));
-    ngx_str_set(&actor.actor, "another node");
-
-    ngx_memzero(&act, sizeof(llm_act_t));
-    act.verb = LLM_VERB_ABORT;
-
-    for (i = 0; i < sd->doc.n; i++) {
-        act.variant = sd->place[i];
-
-        if (sd->place[i] != 0xff && llm_rollout_is_barred(&sd->doc, i)) {
-            (void) ngx_http_llm_split_act_locked(store, split, &act, &actor);
-        }
-    }
-}
-
-
 static void
 ngx_http_llm_sync_split_tell(ngx_http_llm_store_t *store,
     ngx_http_llm_store_split_t *split, ngx_uint_t told, int result,
@@ -459,9 +422,14 @@ ngx_http_llm_sync_split_push(ngx_http_llm_store_t *store,
 
     sn = split->node;
 
-    if (store->redis == NULL || split->busy || !sn->known || sn->foreign
+    if (store->redis == NULL || split->busy || !sn->known
         || sn->tag == sn->shared)
     {
+        return;
+    }
+
+    if (sn->foreign) {
+        ngx_http_llm_sync_split_tell_barred(store, split);
         return;
     }
 

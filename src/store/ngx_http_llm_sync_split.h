@@ -46,6 +46,21 @@ void ngx_http_llm_sync_split_flush(ngx_http_llm_store_t *store);
 void ngx_http_llm_sync_split_restore(ngx_http_llm_store_t *store);
 
 
+/* ngx_http_llm_sync_foreign.c */
+
+/* A document about other variants was read. */
+void ngx_http_llm_sync_split_foreign_locked(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_split_t *split, ngx_http_llm_state_doc_t *sd);
+
+/* Publishes who is rolled back here. */
+void ngx_http_llm_sync_split_tell_barred(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_split_t *split);
+
+/* The topic "barred": "SPLIT VARIANT", two hashes. */
+void ngx_http_llm_sync_barred_message(ngx_http_llm_store_t *store,
+    ngx_str_t *words);
+
+
 /* Writes the node's document, if Redis has another one.  Any worker; harmless
  * at any time. */
 void ngx_http_llm_sync_split_push(ngx_http_llm_store_t *store,
