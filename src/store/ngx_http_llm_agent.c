@@ -316,7 +316,8 @@ ngx_http_llm_agent_poll(void)
 }
 
 
-/* News are worth a tick of their own, but not any number of them. */
+/* News are worth a tick of their own, but not any number of them.  A timer that
+ * is moved by less than 300 ms stays where it is: it has to be taken out. */
 
 static void
 ngx_http_llm_agent_soon(ngx_http_llm_agent_t *agent)
@@ -328,6 +329,11 @@ ngx_http_llm_agent_soon(ngx_http_llm_agent_t *agent)
         ngx_http_llm_agent_ask(agent);
 
     } else if (!ngx_exiting) {
+
+        if (agent->timer.timer_set) {
+            ngx_del_timer(&agent->timer);
+        }
+
         ngx_add_timer(&agent->timer, NGX_HTTP_LLM_AGENT_HURRY);
     }
 }
