@@ -14,7 +14,7 @@
 #define NGX_HTTP_LLM_MEMBERS_EVERY  10000   /* ms between two heartbeats */
 #define NGX_HTTP_LLM_MEMBERS_RETRY  1000
 #define NGX_HTTP_LLM_MEMBERS_FIRST  10000   /* who starts together comes in */
-#define NGX_HTTP_LLM_MEMBERS_KEPT   60000   /* without a word of them */
+#define NGX_HTTP_LLM_MEMBERS_KEPT   2764800000ULL   /* as Redis keeps them */
 #define NGX_HTTP_LLM_MEMBERS_YOUNG  5000    /* the list of who lives may not
                                                know them yet */
 #define NGX_HTTP_LLM_MEMBERS_OLD    30000   /* … and has forgotten them */
@@ -272,8 +272,8 @@ ngx_http_llm_members_read(redisReply *reply, ngx_http_llm_sharer_t *member)
 }
 
 
-/* Redis may have lost its data: whoever was here a moment ago has a part all
- * the same, and says so itself before long. */
+/* Redis may have lost its data: whoever was here has a part all the same.  If
+ * it still is it says so itself before long, else it has used some of a day. */
 
 static ngx_uint_t
 ngx_http_llm_members_keep(ngx_http_llm_store_t *store,
