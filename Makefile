@@ -24,6 +24,7 @@ export LLM_MODULE ?= $(CURDIR)/$(MODULE)
 PROVE   = prove -j$(JOBS) -r -It/lib $(PROVE_OPTS)
 JOBS   ?= 2
 TESTS  ?= t build/unit
+WORLD  ?= soak
 
 .PHONY: module deps run stop test check unit units asan valgrind other fuzz \
         bench soak install clean help
@@ -116,11 +117,12 @@ bench: module
 	    src/core/llm_*.c -lm
 	@build/bench/core
 
-#: make soak       everything at once, at random (MINUTES=5, SEED=, ASAN=1)
+#: make soak       everything at once, at random (MINUTES=5, SEED=, ASAN=1,
+#:                 WORLD=nodes: limits of several nodes)
 soak: module
 	@$(TOOLS)/deps.sh test
 	@$(if $(ASAN),$(TOOLS)/nginx.sh asan)
-	$(if $(ASAN),$(TOOLS)/nginx.sh asan) perl t/soak/soak.pl
+	$(if $(ASAN),$(TOOLS)/nginx.sh asan) perl t/soak/$(WORLD).pl
 
 #: make install    module, load snippet and examples (DESTDIR=...)
 install: module

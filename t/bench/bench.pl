@@ -13,6 +13,7 @@ use strict;
 use warnings;
 
 use Cwd qw(abs_path);
+use Digest::SHA qw(sha256_hex);
 use File::Basename qw(dirname);
 use File::Path qw(make_path remove_tree);
 use IO::Socket::INET;
@@ -27,12 +28,12 @@ my $module = $ENV{LLM_MODULE} || "$top/build/ngx_http_llm_gateway_module.so";
 my $events = 50;
 my $void = 0.05;
 
-my ($port, $api, $sse, $messages) = free_ports(4);
-my (@pids, $worker, $failed);
+my ($api, $sse, $messages, $redis) = free_ports(4);
+my (@pids, $port, $worker, $failed);            # port, worker: of the gateway
 
 $ENV{PATH} .= ':/usr/sbin:/sbin';
 remove_tree("$dir/run");
-make_path(map { "$dir/run/$_" } qw(api gw lua));
+make_path(map { "$dir/run/$_" } qw(api gw policy redis lua));
 
 END { my $code = $?; kill 'TERM', $_ for @pids; $? = $code }
 $SIG{INT} = $SIG{TERM} = sub { exit 1 };
@@ -59,7 +60,9 @@ sub chat {
 }
 
 sub lua {
-    my ($name, $body) = @_;
+    my ($name, $body, %headers) = @_;
+    my $more = join '', map { qq(wrk.headers["$_"] = "$headers{$_}"\n) }
+        sort keys %headers;
     my $file = "$dir/run/lua/$name.lua";
     write_file("$dir/run/lua/$name.json", $body);
     write_file($file, <<"EOL");
@@ -67,7 +70,7 @@ local f = io.open("$dir/run/lua/$name.json", "rb")
 wrk.method = "POST"
 wrk.body = f:read("*a")
 wrk.headers["Content-Type"] = "application/json"
-f:close()
+${more}f:close()
 EOL
     return $file;
 }
@@ -148,8 +151,14 @@ sub proxied {
         . "/v1/chat/completions; }\n";
 }
 
+# A gateway with more lines for its http block and its server; it is the one
+# that is measured from now on.
 sub start_gateway {
-    write_file("$dir/run/gw/nginx.conf", "load_module $module;\n"
+    my ($name, $http, $server) = @_;
+    my $at = "$dir/run/$name";
+
+    ($port) = free_ports(1);
+    write_file("$at/nginx.conf", "load_module $module;\n"
                . common(0) . <<"EOC");
 env BENCH_KEY_1=sk-bench-key-1;
 env BENCH_KEY_2=sk-bench-key-2;
@@ -188,6 +197,7 @@ http {
         variant c bench-chat 20%;
         variant d bench-chat 10%;
     }
+    $http
 
     server {
         listen 127.0.0.1:$port;
@@ -208,15 +218,40 @@ http {
         location = /hub/v1/chat/completions  { llm_pass bench-hub; }
         location = /hubs/v1/chat/completions { llm_pass bench-hubs; }
         location = /next/v1/chat/completions { llm_retry off; llm_pass bench-busy bench-chat; }
+        $server
     }
 }
 EOC
     local $ENV{BENCH_KEY_1} = 'sk-bench-key-1';
     local $ENV{BENCH_KEY_2} = 'sk-bench-key-2';
-    my $master = spawn('nginx', '-p', "$dir/run/gw/", '-c',
-                       "$dir/run/gw/nginx.conf", '-e', "$dir/run/gw/error.log");
+    my $master = spawn('nginx', '-p', "$at/", '-c', "$at/nginx.conf",
+                       '-e', "$at/error.log");
     wait_port($port);
     ($worker) = split ' ', read_file("/proc/$master/task/$master/children");
+}
+
+# One node of several, whose clients have keys, limits and a budget: Redis is
+# there and is talked to.
+my $secret = 'sk-llm-bench0000000000000000000000000000000000';
+
+sub start_policy {
+    spawn('taskset', '-c', last_core(), 'redis-server', '--bind', '127.0.0.1',
+          '--port', $redis, '--dir', "$dir/run/redis", '--save', '',
+          '--logfile', "$dir/run/redis/redis.log");
+    wait_port($redis);
+    write_file("$dir/run/policy/clients.json", '{"clients":[{"id":"bench",'
+        . '"user":"u","org":"o","key_sha256":"' . sha256_hex($secret) . '"}]}');
+    start_gateway('policy', <<"EOC", <<"EOS");
+    llm_redis 127.0.0.1:$redis;
+    llm_clients file:$dir/run/policy/clients.json;
+EOC
+        location = /policy/v1/chat/completions {
+            llm_auth on;
+            llm_limit per=client 1000000000r/m 100000000000t/m;
+            llm_budget per=org 1000000usd/d;
+            llm_pass bench-chat;
+        }
+EOS
 }
 
 
@@ -366,6 +401,19 @@ my %row = (
             . "with %.2f us/request\n", (map { $_->{rps} } $a, $b, $ours),
             map { $_->{cpu} } $a, $b, $ours;
     },
+    policy => sub {
+        my @was = ($port, $worker);
+        start_policy();
+        my ($a, $plain, $ours, $b) = measure(lua('policy', chat(2048),
+            Authorization => "Bearer $secret"), 32, '/a',
+            '/llm/v1/chat/completions', '/policy/v1/chat/completions', '/b');
+        ratio_row('2 KB chat, key, 2 limits, a budget', $a, $b, $ours, 0.90,
+            1.12);
+        printf "    the plain chat %.0f/s, %.1f us; with all of it %+.2f us, "
+            . "throughput %.3f\n", $plain->{rps}, $plain->{cpu},
+            $ours->{cpu} - $plain->{cpu}, $ours->{rps} / $plain->{rps};
+        ($port, $worker) = @was;
+    },
     big => sub {
         my ($a, $ours, $b) = measure(lua('big', chat(5 << 20)), 1,
             '/big_a', '/big/v1/chat/completions', '/big_b');
@@ -440,11 +488,11 @@ sub write_file {
 system('gcc', '-O2', '-o', "$dir/sse_server", "$top/t/bench/sse_server.c") == 0
     or die "sse_server does not compile\n";
 start_api();
-start_gateway();
+start_gateway('gw', '', '');
 
 printf "%d rounds of %g s each; medians; load now %s", $rounds, $seconds,
     read_file('/proc/loadavg');
 $row{$_}->() for $ENV{ROWS} ? split(/[ ,]+/, $ENV{ROWS})
-                            : qw(chat sse hub hub_sse latency split big);
+                            : qw(chat sse hub hub_sse latency split big policy);
 
 exit($failed ? 1 : 0);
