@@ -7,6 +7,12 @@
 #include "llm_gemini.h"
 
 
+static const llm_swap_t  llm_gemini_swaps[] = {
+    { LLM_EP_EMBEDDINGS, llm_gemini_embed_request, llm_gemini_embed_whole },
+    { LLM_EP_UNKNOWN, NULL, NULL }
+};
+
+
 /* The mock provider answers in OpenAI's shapes. */
 static const llm_dialect_t  llm_dialects[] = {
     {
@@ -53,7 +59,8 @@ static const llm_dialect_t  llm_dialects[] = {
         .key_looks_right = llm_openai_key_looks_right,
         .request = llm_gemini_request,
         .deltas = llm_gemini_deltas,
-        .stream = llm_gemini_stream
+        .stream = llm_gemini_stream,
+        .swaps = llm_gemini_swaps
     },
     {
         .name = LLM_STR("mock"),
@@ -94,6 +101,21 @@ llm_dialect_names(void)
 }
 
 
+const llm_swap_t *
+llm_dialect_swap(const llm_dialect_t *d, llm_endpoint_t ep)
+{
+    const llm_swap_t  *swap;
+
+    for (swap = d->swaps; swap && swap->endpoint != LLM_EP_UNKNOWN; swap++) {
+        if (swap->endpoint == ep) {
+            return swap;
+        }
+    }
+
+    return NULL;
+}
+
+
 llm_way_t
 llm_dialect_way(const llm_dialect_t *d, llm_endpoint_t ep)
 {
@@ -101,7 +123,11 @@ llm_dialect_way(const llm_dialect_t *d, llm_endpoint_t ep)
         return LLM_WAY_NATIVE;
     }
 
-    return d->request && llm_front_find(ep) ? LLM_WAY_HUB : LLM_WAY_NONE;
+    if ((d->request && llm_front_find(ep)) || llm_dialect_swap(d, ep)) {
+        return LLM_WAY_HUB;
+    }
+
+    return LLM_WAY_NONE;
 }
 
 

@@ -99,6 +99,19 @@ typedef enum {
     LLM_WAY_HUB                         /* translated, by `request` */
 } llm_way_t;
 
+/* An endpoint of OpenAI's that a provider serves in words of its own: one body
+ * for another, and no events. */
+typedef struct {
+    llm_endpoint_t  endpoint;
+
+    /* Appends the provider's request; as `request` of a row. */
+    llm_rc_t (*request)(llm_str_t model, llm_str_t body, llm_buf_t *out,
+        llm_loss_t *loss);
+
+    /* Appends OpenAI's answer for one that `answer` of the row took for one. */
+    void (*whole)(llm_str_t model, llm_str_t body, llm_buf_t *out);
+} llm_swap_t;
+
 struct llm_dialect_s {
     llm_str_t  name;                    /* as in `dialect NAME;` */
     llm_str_t  auth_header;             /* "Authorization" */
@@ -148,12 +161,18 @@ struct llm_dialect_s {
     /* `event`, which gives the deltas of the event as well. */
     llm_event_t (*stream)(llm_stream_t *s, const llm_sse_event_t *ev,
         llm_buf_t *mem, const llm_sink_t *sink);
+
+    /* What else it serves; ends with LLM_EP_UNKNOWN.  NULL: nothing. */
+    const llm_swap_t  *swaps;
 };
 
 #define LLM_EP_BIT(ep)  (1U << (ep))
 #define LLM_EP_ALL      (~0U)
 
 llm_way_t llm_dialect_way(const llm_dialect_t *d, llm_endpoint_t ep);
+
+/* How an endpoint is swapped, or NULL: it is not. */
+const llm_swap_t *llm_dialect_swap(const llm_dialect_t *d, llm_endpoint_t ep);
 
 /* The row with that name, or NULL; and the names, for error messages. */
 const llm_dialect_t *llm_dialect_find(llm_str_t name);

@@ -77,12 +77,18 @@ llm_gemini_put_model(llm_str_t model, llm_buf_t *out)
 void
 llm_gemini_path(llm_endpoint_t ep, const llm_place_t *place, llm_buf_t *out)
 {
-    if (ep != LLM_EP_CHAT) {
+    if (ep != LLM_EP_CHAT && ep != LLM_EP_EMBEDDINGS) {
         llm_openai_path(ep, place, out);
         return;
     }
 
     llm_gemini_put_model(place->model, out);
+
+    if (ep == LLM_EP_EMBEDDINGS) {
+        llm_buf_str(out, LLM_STR(":batchEmbedContents"));
+        return;
+    }
+
     llm_buf_str(out, place->stream
                      ? LLM_STR(":streamGenerateContent?alt=sse")
                      : LLM_STR(":generateContent"));
@@ -387,6 +393,13 @@ llm_gemini_answer(llm_endpoint_t ep, llm_str_t body, llm_buf_t *mem,
     }
 
     llm_gemini_usage(want[LLM_GA_USAGE].value, &out->usage);
+
+    if (ep == LLM_EP_EMBEDDINGS
+        && (llm_json_get(body, LLM_STR("embeddings"), &first) != LLM_OK
+            || first.kind != LLM_JSON_ARRAY))
+    {
+        out->class = LLM_CLASS_BAD_ANSWER;
+    }
 
     if (ep != LLM_EP_CHAT) {
         return;

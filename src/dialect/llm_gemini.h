@@ -84,6 +84,9 @@ llm_event_t llm_gemini_stream(llm_stream_t *s, const llm_sse_event_t *ev,
 llm_str_t llm_gemini_text(llm_endpoint_t ep, llm_str_t data);
 llm_rc_t llm_gemini_request(llm_hub_t *h, llm_buf_t *out, llm_loss_t *loss);
 void llm_gemini_deltas(llm_str_t body, const llm_sink_t *sink);
+llm_rc_t llm_gemini_embed_request(llm_str_t model, llm_str_t body,
+    llm_buf_t *out, llm_loss_t *loss);
+void llm_gemini_embed_whole(llm_str_t model, llm_str_t body, llm_buf_t *out);
 
 #pragma GCC visibility pop
 

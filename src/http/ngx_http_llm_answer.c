@@ -104,7 +104,8 @@ ngx_http_llm_choose_mode(ngx_http_llm_ctx_t *ctx)
         send->answer = NGX_HTTP_LLM_ANSWER_HOLD;
         ngx_http_llm_arm(ctx, timeout->first);
 
-    } else if (ctx->endpoint == LLM_EP_CHAT
+    } else if (send->translated
+               || ctx->endpoint == LLM_EP_CHAT
                || ctx->endpoint == LLM_EP_TRANSCRIPTIONS
                || ctx->endpoint == LLM_EP_TRANSLATIONS
                || send->content_type.len == 0

@@ -109,9 +109,11 @@ ngx_http_llm_translate_body(ngx_http_llm_ctx_t *ctx, ngx_str_t *body,
     llm_buf_t                 out;
     llm_hub_t                 hub;
     ngx_str_t                 model;
+    const llm_swap_t         *swap;
     ngx_http_llm_provider_t  *provider;
 
     provider = ctx->send->target->provider;
+    swap = llm_dialect_swap(provider->dialect, ctx->endpoint);
 
     ngx_http_llm_target_model(ctx, ctx->send->target, &model);
 
@@ -127,10 +129,15 @@ ngx_http_llm_translate_body(ngx_http_llm_ctx_t *ctx, ngx_str_t *body,
 
         llm_buf_init(&out, mem, size);
 
-        *rc = llm_hub_read(&hub, ngx_http_llm_view(body), loss);
+        if (swap) {
+            *rc = swap->request(hub.model, ngx_http_llm_view(body), &out, loss);
 
-        if (*rc == LLM_OK) {
-            *rc = provider->dialect->request(&hub, &out, loss);
+        } else {
+            *rc = llm_hub_read(&hub, ngx_http_llm_view(body), loss);
+
+            if (*rc == LLM_OK) {
+                *rc = provider->dialect->request(&hub, &out, loss);
+            }
         }
 
         if (*rc != LLM_FULL) {
@@ -251,6 +258,11 @@ ngx_http_llm_answer_dialect(ngx_http_llm_ctx_t *ctx)
         return ctx->send->target->provider->dialect;
     }
 
+    if (llm_front_find(ctx->endpoint) == NULL) {
+        /* what is swapped becomes an answer of OpenAI's */
+        return llm_dialect_find(LLM_STR("openai"));
+    }
+
     return llm_dialect_find(llm_front_find(ctx->endpoint)->dialect);
 }
 
@@ -265,11 +277,15 @@ ngx_http_llm_translate_answer(ngx_http_llm_ctx_t *ctx)
     ngx_buf_t            *b;
     llm_buf_t             out;
     llm_str_t             body;
+    ngx_str_t             model;
     ngx_pool_t           *pool;
     llm_reply_t           reply;
+    const llm_swap_t     *swap;
     ngx_http_llm_send_t  *send;
 
     send = ctx->send;
+    swap = llm_dialect_swap(send->target->provider->dialect, ctx->endpoint);
+    ngx_http_llm_target_model(ctx, send->target, &model);
     b = send->body;
     pool = ctx->request->pool;
 
@@ -284,10 +300,15 @@ ngx_http_llm_translate_answer(ngx_http_llm_ctx_t *ctx)
         }
 
         llm_buf_init(&out, mem, size);
-        ngx_http_llm_begin_reply(ctx, &reply);
 
-        reply.front->whole(&reply, send->target->provider->dialect, body,
-                           &out);
+        if (swap) {
+            swap->whole(ngx_http_llm_view(&model), body, &out);
+
+        } else {
+            ngx_http_llm_begin_reply(ctx, &reply);
+            reply.front->whole(&reply, send->target->provider->dialect, body,
+                               &out);
+        }
 
         if (!out.full) {
             break;

@@ -507,6 +507,65 @@ test_room(void)
 }
 
 
+/* ---- embeddings ----------------------------------------------------- */
+
+
+static void
+test_embeddings(void)
+{
+    size_t             size, len;
+    unsigned           wrong;
+    llm_rc_t           rc;
+    llm_buf_t          out;
+    llm_str_t          body;
+    llm_loss_t         loss;
+    const llm_swap_t  *swap;
+
+    swap = llm_dialect_swap(gemini, LLM_EP_EMBEDDINGS);
+    ok(llm_dialect_swap(gemini, LLM_EP_CHAT) == NULL, "chat goes by the hub");
+    is_str(path(LLM_EP_EMBEDDINGS, "m", 0), "/models/m:batchEmbedContents",
+           "path");
+
+    body = LLM_STR("{\"input\":[\"\\ud800\",\"b\"],\"dimensions\":1e2,"
+                   "\"encoding_format\":\"base64\",\"user\":\"u\"}");
+    wrong = 0;
+    len = 0;
+
+    for (size = 0; size < 512; size++) {
+        llm_buf_init(&out, written, size);
+        rc = swap->request(LLM_STR("m"), body, &out, &loss);
+
+        if (rc == LLM_OK && len == 0) {
+            len = size;
+            is_str(llm_buf_view(&out), "{\"requests\":[{\"model\":"
+                   "\"models/m\",\"content\":{\"parts\":[{\"text\":"
+                   "\"\\ud800\"}]},\"outputDimensionality\":1e2},{\"model\":"
+                   "\"models/m\",\"content\":{\"parts\":[{\"text\":\"b\"}]},"
+                   "\"outputDimensionality\":1e2}]}", "a batch");
+        }
+
+        wrong += (rc != LLM_FULL && rc != LLM_OK)
+                 || (rc == LLM_OK) != (len > 0);
+    }
+
+    is_int(wrong, 0, "every size of memory");
+    is_int(loss.n, 2, "the format and the user are left out");
+
+    llm_buf_init(&out, written, sizeof(written));
+    swap->whole(LLM_STR("m"), LLM_STR("{\"embeddings\":[{\"values\":[1e-9]}],"
+                "\"usageMetadata\":{\"promptTokenCount\":7}}"), &out);
+    is_str(llm_buf_view(&out), "{\"object\":\"list\",\"data\":[{\"object\":"
+           "\"embedding\",\"index\":0,\"embedding\":[1e-9]}],\"model\":"
+           "\"m\",\"usage\":{\"prompt_tokens\":7,\"total_tokens\":7}}",
+           "a list");
+
+    is_int(swap->request(LLM_STR("m"), LLM_STR("{\"input\":[[1]]}"), &out,
+                         &loss), LLM_NONE, "tokens");
+    is_int(swap->request(LLM_STR("m"), LLM_STR("{}"), &out, &loss), LLM_BAD,
+           "nothing");
+}
+
+
 /* ---- streams -------------------------------------------------------- */
 
 
@@ -620,6 +679,7 @@ main(void)
     test_unable();
     test_tools();
     test_room();
+    test_embeddings();
     test_streams();
 
     return tap_done();

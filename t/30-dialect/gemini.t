@@ -373,6 +373,41 @@ cmp_ok($at{', two'} - $at{One}, '>', 0.15, 'the first event did not wait for the
 ($r) = ask({ model => 'm', @hi, stream => $true });
 is(from_json($r->body)->{object}, 'chat.completion', 'one answer where events were asked for');
 
+# ---- embeddings -----------------------------------------------------------------
+
+sub embed {
+    my ($members, $fixture) = @_;
+    $up->reset;
+    $up->on('/*' => json($fixture // 'batch-embed.response.json'));
+    my $r = $gw->post('/v1/embeddings', to_json({ model => 'm', %$members }));
+    my ($q) = $up->received;
+    return ($r, $q, $q && from_json($q->{body}));
+}
+
+($r, $q, $out) = embed({ input => [ 'red shoe', 'blue hat' ], dimensions => 3, encoding_format => 'float', user => 'u' });
+is($r->status, 200, 'embeddings');
+is($q->{path}, '/v1beta/models/gemini-3.5-flash:batchEmbedContents', '... path');
+is_deeply($out, { requests => [ map { { model => 'models/gemini-3.5-flash', content => { parts => [ { text => $_ } ] }, outputDimensionality => 3 } }
+    'red shoe', 'blue hat' ] }, '... a batch');
+is($r->header('x-llm-dropped'), 'user', '... without a user');
+is_deeply(from_json($r->body), { object => 'list', model => 'gemini-3.5-flash', usage => { prompt_tokens => 0, total_tokens => 0 },
+    data => file('openai/embeddings.response.json')->{data} }, '... and a list');
+like($r->body, qr/\[\s*0\.5,\s*-0\.25,\s*0\.125\s*\]/, '... digit by digit');
+($r, $q, $out) = embed({ input => 'x', encoding_format => 'base64' });
+is(scalar @{ $out->{requests} }, 1, 'one text');
+is($r->header('x-llm-dropped'), 'encoding_format', '... as numbers');
+($r) = embed({ input => [ 1, 2 ] });
+is($r->status . ' ' . $r->header('x-llm-error'), '400 caller_unsupported', 'tokens');
+($r) = embed({ input => [] });
+is($r->status, 400, 'nothing');
+($r) = embed({ input => 'x' }, 'generate.response.json');
+is($r->status, 502, 'a chat is no vector');
+$up->reset;
+$up->on('/*' => [ [ 'http-file', fixture('gemini/error.429-minute.http') ] ]);
+$r = $gw->post('/v1/embeddings', to_json({ model => 'm', input => 'x' }));
+is($r->status, 429, 'a limit');
+is(from_json($r->body)->{error}{type}, 'rate_limit_error', "... in the client's form");
+
 # ---- Google's own form ----------------------------------------------------------
 
 my $own = '{"contents":[{"parts":[{"text":"Hi"}]}],"unknown":1e400}';

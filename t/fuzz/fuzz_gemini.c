@@ -239,6 +239,47 @@ check_request(const llm_dialect_t *d, llm_str_t body, llm_str_t model)
 }
 
 
+/* Embeddings: what was JSON becomes JSON, both ways. */
+static void
+check_embed(const llm_dialect_t *d, llm_str_t body)
+{
+    size_t             size;
+    llm_rc_t           rc;
+    llm_buf_t          out;
+    llm_loss_t         loss;
+    unsigned char     *text;
+    const llm_swap_t  *swap;
+
+    swap = llm_dialect_swap(d, LLM_EP_EMBEDDINGS);
+    size = 64 * body.len + 4096;
+    text = malloc(size);
+
+    llm_buf_init(&out, text, size);
+    rc = swap->request(LLM_STR("gemini-embedding-2"), body, &out, &loss);
+
+    if (rc == LLM_OK && llm_json_check(body) == LLM_OK
+        && llm_json_check(llm_buf_view(&out)) != LLM_OK)
+    {
+        abort();
+    }
+
+    if ((rc == LLM_NONE || rc == LLM_BAD) && loss.message.len == 0) {
+        abort();
+    }
+
+    llm_buf_init(&out, text, size);
+    swap->whole(LLM_STR("m"), body, &out);
+
+    if (llm_json_check(body) == LLM_OK && !out.full
+        && llm_json_check(llm_buf_view(&out)) != LLM_OK)
+    {
+        abort();
+    }
+
+    free(text);
+}
+
+
 static void
 check_refusal(const llm_dialect_t *d, llm_str_t body, unsigned choice)
 {
@@ -283,7 +324,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         break;
 
     case 1:
-        check_answer(d, body);
+        if (data[0] & 4) {
+            check_embed(d, body);
+        } else {
+            check_answer(d, body);
+        }
         break;
 
     case 2:
