@@ -54,7 +54,7 @@ typedef enum {
 
 #define LLM_STREAM_FRAME  448           /* larger frames are not remembered */
 
-#define LLM_STREAM_CHOICES  8           /* whose calls are counted apart */
+#define LLM_STREAM_CHOICES  8           /* of which Gemini gives no more */
 
 typedef struct {
     llm_endpoint_t  endpoint;

@@ -5,7 +5,7 @@
 
 #include "llm_gemini.h"
 
-#define LLM_GEN_CHOICES  8              /* candidates of one request */
+#define LLM_GEN_CHOICES  LLM_STREAM_CHOICES    /* of one request */
 #define LLM_GEN_STOPS    5
 #define LLM_GEN_LEVELS   35             /* generations that think by a level */
 #define LLM_GEN_BUDGETS  25             /* … and by a number of tokens */

@@ -9,8 +9,7 @@
 
 #include "llm_gemini.h"
 
-#define LLM_GEMINI_CHOICES  63          /* more are not looked at */
-#define LLM_GEMINI_ID_MAX   64          /* of a made id's middle */
+#define LLM_GEMINI_ID_MAX  64           /* of a made id's middle */
 
 /* llm_stream_t.block: whether the answer has begun */
 enum { LLM_GEMINI_NEW = 0, LLM_GEMINI_BEGUN };
@@ -122,8 +121,7 @@ llm_gemini_call(llm_gemini_reader_t *r, llm_str_t call, llm_str_t seal)
         return;
     }
 
-    called = &r->s->called[r->choice < LLM_STREAM_CHOICES
-                           ? r->choice : LLM_STREAM_CHOICES - 1];
+    called = &r->s->called[r->choice];
     llm_buf_init(&id, mem, sizeof(mem));
 
     memset(&p, 0, sizeof(llm_delta_t));
@@ -187,10 +185,9 @@ llm_gemini_read_part(llm_gemini_reader_t *r, llm_str_t part)
 static void
 llm_gemini_read_finish(llm_gemini_reader_t *r, const llm_json_want_t *reason)
 {
-    uint64_t      bit;
-    uint32_t      slot;
-    llm_str_t     word;
-    llm_delta_t   p;
+    uint64_t     bit;
+    llm_str_t    word;
+    llm_delta_t  p;
 
     bit = 1ULL << r->choice;
     word = llm_openai_word(reason->kind, reason->value);
@@ -205,13 +202,11 @@ llm_gemini_read_finish(llm_gemini_reader_t *r, const llm_json_want_t *reason)
     r->s->finished |= bit;
     r->content = 1;
 
-    slot = r->choice < LLM_STREAM_CHOICES ? r->choice : LLM_STREAM_CHOICES - 1;
-
     memset(&p, 0, sizeof(llm_delta_t));
     p.kind = LLM_DELTA_FINISH;
     p.finish = llm_gemini_finish(word);
 
-    if (p.finish == LLM_FINISH_STOP && r->s->called[slot]) {
+    if (p.finish == LLM_FINISH_STOP && r->s->called[r->choice]) {
         p.finish = LLM_FINISH_CALLS;
     }
 
@@ -240,7 +235,8 @@ llm_gemini_read_candidate(llm_gemini_reader_t *r, llm_str_t candidate,
         (void) llm_json_uint(want[0].value, &place);
     }
 
-    if (place >= LLM_GEMINI_CHOICES) {
+    if (place >= LLM_STREAM_CHOICES) {
+        /* more cannot be asked for */
         return;
     }
 
