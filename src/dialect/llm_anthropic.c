@@ -270,7 +270,14 @@ llm_anthropic_answer(llm_endpoint_t ep, llm_str_t body, llm_buf_t *mem,
         return;
     }
 
-    if (ep != LLM_EP_CHAT) {
+    if (ep != LLM_EP_CHAT && ep != LLM_EP_MESSAGES) {
+        return;
+    }
+
+    if (ep == LLM_EP_MESSAGES && want[LLM_AA_TOKENS].kind == LLM_JSON_NUMBER) {
+        /* of count_tokens: nothing was used */
+        out->usage.input = 0;
+        out->usage.output = 0;
         return;
     }
 

@@ -19,13 +19,16 @@ static const llm_dialect_t  llm_dialects[] = {
         .name = LLM_STR("openai"),
         .auth_header = LLM_STR("Authorization"),
         .auth_prefix = LLM_STR("Bearer "),
-        .native = LLM_EP_ALL,
+        .native = LLM_EP_ALL & ~LLM_EP_BIT(LLM_EP_MESSAGES),
         .path = llm_openai_path,
         .answer = llm_openai_answer,
         .refusal = llm_openai_refusal,
         .event = llm_openai_event,
         .text = llm_openai_text,
-        .key_looks_right = llm_openai_key_looks_right
+        .key_looks_right = llm_openai_key_looks_right,
+        .request = llm_openai_request,
+        .deltas = llm_openai_deltas,
+        .stream = llm_openai_stream
     },
     {
         .name = LLM_STR("anthropic"),
@@ -34,7 +37,8 @@ static const llm_dialect_t  llm_dialects[] = {
         .version_header = LLM_STR("anthropic-version"),
         .version = LLM_STR("2023-06-01"),
         .native = LLM_EP_BIT(LLM_EP_UNKNOWN) | LLM_EP_BIT(LLM_EP_MODELS)
-                  | LLM_EP_BIT(LLM_EP_FILES) | LLM_EP_BIT(LLM_EP_PASSTHROUGH),
+                  | LLM_EP_BIT(LLM_EP_FILES) | LLM_EP_BIT(LLM_EP_PASSTHROUGH)
+                  | LLM_EP_BIT(LLM_EP_MESSAGES),
         .path = llm_anthropic_path,
         .answer = llm_anthropic_answer,
         .refusal = llm_anthropic_refusal,
@@ -66,13 +70,16 @@ static const llm_dialect_t  llm_dialects[] = {
         .name = LLM_STR("mock"),
         .auth_header = LLM_STR("Authorization"),
         .auth_prefix = LLM_STR("Bearer "),
-        .native = LLM_EP_ALL,
+        .native = LLM_EP_ALL & ~LLM_EP_BIT(LLM_EP_MESSAGES),
         .path = llm_openai_path,
         .answer = llm_openai_answer,
         .refusal = llm_openai_refusal,
         .event = llm_openai_event,
         .text = llm_openai_text,
-        .key_looks_right = llm_openai_key_looks_right
+        .key_looks_right = llm_openai_key_looks_right,
+        .request = llm_openai_request,
+        .deltas = llm_openai_deltas,
+        .stream = llm_openai_stream
     }
 };
 

@@ -147,7 +147,7 @@ struct llm_dialect_s {
      * unknown, 0 no (a warning). */
     int (*key_looks_right)(llm_str_t host, llm_str_t key);
 
-    /* ---- translation; all NULL where chat is native ----------------- */
+    /* ---- translation; all NULL where nothing is translated ----------- */
 
     /* Appends this provider's request for one in the hub's form.  LLM_OK (what
      * was left out is in loss->name), LLM_NONE (it cannot be asked for this),

@@ -35,6 +35,7 @@ static const llm_endpoint_info_t  llm_endpoints[LLM_EP_N] = {
     [LLM_EP_FILES] = { LLM_STR("files"), LLM_BODY_ANY, 0 },
     [LLM_EP_BATCHES] = { LLM_STR("batches"), LLM_BODY_JSON, 0 },
     [LLM_EP_RERANK] = { LLM_STR("rerank"), LLM_BODY_JSON, 0 },
+    [LLM_EP_MESSAGES] = { LLM_STR("messages"), LLM_BODY_JSON, LLM_CAN_CHAT },
     [LLM_EP_PASSTHROUGH] = { LLM_STR("passthrough"), LLM_BODY_ANY, 0 }
 };
 
@@ -94,6 +95,16 @@ llm_endpoint_at(const unsigned char *p, const unsigned char *end)
 }
 
 
+/* "chat/completions/ID/messages" is of a stored chat, and "messages/batches" of
+ * Anthropic's endpoint. */
+static int
+llm_endpoint_below(llm_endpoint_t ep, llm_endpoint_t above)
+{
+    return (ep == LLM_EP_MESSAGES && above == LLM_EP_CHAT)
+           || (ep == LLM_EP_BATCHES && above == LLM_EP_MESSAGES);
+}
+
+
 llm_rc_t
 llm_endpoint_find(llm_str_t path, llm_endpoint_t *ep, llm_str_t *rest)
 {
@@ -121,7 +132,7 @@ llm_endpoint_find(llm_str_t path, llm_endpoint_t *ep, llm_str_t *rest)
 
         found = llm_endpoint_at(p, end);
 
-        if (found != LLM_EP_UNKNOWN) {
+        if (found != LLM_EP_UNKNOWN && !llm_endpoint_below(found, last)) {
             n = llm_endpoints[found].name.len;
             last = found;
             p += n;

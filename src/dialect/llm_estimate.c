@@ -41,7 +41,8 @@ llm_walk_value(llm_walk_t *w, llm_str_t key, llm_str_t value)
     if (llm_str_eq(key, LLM_STR("type"))) {
 
         if (llm_str_eq(value, LLM_STR("image_url"))
-            || llm_str_eq(value, LLM_STR("input_image")))
+            || llm_str_eq(value, LLM_STR("input_image"))
+            || llm_str_eq(value, LLM_STR("image")))
         {
             w->need |= LLM_CAN_VISION;
             w->pictures++;
@@ -133,7 +134,7 @@ llm_request_estimate(llm_request_t *r)
     m = r->member;
     memset(&walk, 0, sizeof(llm_walk_t));
 
-    if (r->endpoint == LLM_EP_CHAT) {
+    if (r->endpoint == LLM_EP_CHAT || r->endpoint == LLM_EP_MESSAGES) {
         llm_walk(&walk, m[LLM_M_MESSAGES].value);
 
     } else if (r->endpoint == LLM_EP_RESPONSES) {
@@ -146,7 +147,7 @@ llm_request_estimate(llm_request_t *r)
                        / LLM_TOKEN_BYTES;
 
     if (r->endpoint != LLM_EP_CHAT && r->endpoint != LLM_EP_COMPLETIONS
-        && r->endpoint != LLM_EP_RESPONSES)
+        && r->endpoint != LLM_EP_RESPONSES && r->endpoint != LLM_EP_MESSAGES)
     {
         return;
     }

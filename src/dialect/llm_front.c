@@ -9,10 +9,21 @@ static const llm_front_t  llm_fronts[] = {
     {
         .endpoint = LLM_EP_CHAT,
         .dialect = LLM_STR("openai"),
+        .id = LLM_STR("chatcmpl-"),
         .delta = llm_chat_put,
         .whole = llm_chat_whole,
         .error = llm_chat_error,
         .error_event = llm_chat_error_event
+    },
+    {
+        .endpoint = LLM_EP_MESSAGES,
+        .dialect = LLM_STR("anthropic"),
+        .id = LLM_STR("msg_"),
+        .request = llm_messages_request,
+        .delta = llm_messages_put,
+        .whole = llm_messages_whole,
+        .error = llm_messages_error,
+        .error_event = llm_messages_error_event
     }
 };
 
@@ -71,6 +82,13 @@ llm_reply_start(llm_reply_t *r, const llm_delta_t *delta)
         r->id_len = delta->id.len;
     }
 
+    llm_reply_start_model(r, delta);
+}
+
+
+void
+llm_reply_start_model(llm_reply_t *r, const llm_delta_t *delta)
+{
     if (llm_json_kind(delta->model) == LLM_JSON_STRING
         && delta->model.len <= sizeof(r->model))
     {

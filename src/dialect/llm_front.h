@@ -13,6 +13,7 @@
 
 #define LLM_REPLY_ID     128            /* longer ids are made anew */
 #define LLM_REPLY_MODEL  260
+#define LLM_REPLY_CALLS  64             /* more are told as one */
 #define LLM_REPLY_FRAME  1536           /* around the texts of one delta */
 
 typedef struct llm_front_s  llm_front_t;
@@ -23,6 +24,13 @@ typedef struct {
     uint64_t            created;        /* seconds since the epoch */
     unsigned            include_usage:1;    /* of a stream */
     unsigned            ended:1;        /* the terminator was written */
+    unsigned            begun:1;        /* … and what comes before all else */
+    llm_finish_t        finish;
+    /* of answers that are blocks, one after the other */
+    unsigned            open;           /* the kind of the last, or 0: closed */
+    uint32_t            blocks;         /* that have begun */
+    uint32_t            calls;          /* of tools, that have begun */
+    uint32_t            call_at[LLM_REPLY_CALLS];   /* … and their blocks */
     uint64_t            roles;          /* choices that have begun, as bits */
     llm_usage_t         usage;
     size_t              id_len;         /* raw JSON strings */
@@ -34,6 +42,12 @@ typedef struct {
 struct llm_front_s {
     llm_endpoint_t  endpoint;
     llm_str_t       dialect;            /* whose answers look like that */
+    llm_str_t       id;                 /* how the ids of its answers begin */
+
+    /* Appends a request of this front in the hub's form; NULL: it is one.
+     * LLM_OK (what was left out is in loss->name), LLM_NONE (nobody behind the
+     * hub can be asked for this), LLM_BAD (the request is wrong), LLM_FULL. */
+    llm_rc_t (*request)(llm_str_t body, llm_buf_t *out, llm_loss_t *loss);
 
     /* Appends what a client is sent for one delta of a stream; needs at most
      * llm_reply_room(). */
@@ -62,8 +76,10 @@ void llm_reply_init(llm_reply_t *r, const llm_front_t *front, llm_str_t id,
 /* The most bytes that a delta may become. */
 size_t llm_reply_room(const llm_delta_t *delta);
 
-/* Takes over id and model of a START, where they are short enough. */
+/* Takes over id and model of a START, where they are short enough; the second
+ * leaves the id as it is, for fronts whose ids have a form of their own. */
 void llm_reply_start(llm_reply_t *r, const llm_delta_t *delta);
+void llm_reply_start_model(llm_reply_t *r, const llm_delta_t *delta);
 
 /* The front of chat completions; its deltas are in llm_front_chat.c. */
 void llm_chat_put(llm_reply_t *r, const llm_delta_t *delta, llm_buf_t *out);
@@ -73,6 +89,18 @@ void llm_chat_error(llm_buf_t *out, llm_code_t code, llm_str_t message,
     llm_str_t param, llm_str_t id);
 void llm_chat_error_event(llm_buf_t *out, llm_code_t code, llm_str_t message,
     llm_str_t id);
+
+/* The front of Messages; its requests are in llm_front_messages_request.c. */
+llm_rc_t llm_messages_request(llm_str_t body, llm_buf_t *out,
+    llm_loss_t *loss);
+void llm_messages_put(llm_reply_t *r, const llm_delta_t *delta,
+    llm_buf_t *out);
+void llm_messages_whole(llm_reply_t *r, const llm_dialect_t *from,
+    llm_str_t body, llm_buf_t *out);
+void llm_messages_error(llm_buf_t *out, llm_code_t code, llm_str_t message,
+    llm_str_t param, llm_str_t id);
+void llm_messages_error_event(llm_buf_t *out, llm_code_t code,
+    llm_str_t message, llm_str_t id);
 
 /* Appends {"prompt_tokens":…}, and what a finish is called. */
 void llm_chat_usage(const llm_usage_t *usage, llm_buf_t *out);

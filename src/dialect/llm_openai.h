@@ -78,6 +78,10 @@ llm_event_t llm_openai_event(llm_stream_t *s, const llm_sse_event_t *ev,
     llm_buf_t *mem);
 llm_str_t llm_openai_text(llm_endpoint_t ep, llm_str_t data);
 int llm_openai_key_looks_right(llm_str_t host, llm_str_t key);
+llm_rc_t llm_openai_request(llm_hub_t *h, llm_buf_t *out, llm_loss_t *loss);
+void llm_openai_deltas(llm_str_t body, const llm_sink_t *sink);
+llm_event_t llm_openai_stream(llm_stream_t *s, const llm_sse_event_t *ev,
+    llm_buf_t *mem, const llm_sink_t *sink);
 
 #pragma GCC visibility pop
 

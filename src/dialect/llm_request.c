@@ -29,6 +29,8 @@ static const struct {
     [LLM_M_RESPONSE_FORMAT] = { LLM_STR("response_format"),
                                 LLM_TWICE("response_format") },
     [LLM_M_TEXT] = { LLM_STR("text"), LLM_TWICE("text") },
+    [LLM_M_OUTPUT_CONFIG] = { LLM_STR("output_config"),
+                              LLM_TWICE("output_config") },
     [LLM_M_MAX_TOKENS] = { LLM_STR("max_tokens"), LLM_TWICE("max_tokens") },
     [LLM_M_MAX_COMPLETION_TOKENS] = { LLM_STR("max_completion_tokens"),
                                       LLM_TWICE("max_completion_tokens") },
@@ -188,7 +190,23 @@ llm_request_json_error(llm_request_t *r, llm_json_error_t error, size_t at,
 }
 
 
-/* The type of response_format, or of text.format in the Responses API. */
+/* Where an endpoint says how its answer is to look. */
+static unsigned
+llm_request_format_member(llm_endpoint_t ep)
+{
+    switch (ep) {
+    case LLM_EP_RESPONSES:
+        return LLM_M_TEXT;
+    case LLM_EP_MESSAGES:
+        return LLM_M_OUTPUT_CONFIG;
+    default:
+        return LLM_M_RESPONSE_FORMAT;
+    }
+}
+
+
+/* The type of response_format; of text.format in the Responses API, and of
+ * output_config.format in Messages. */
 static void
 llm_request_format(llm_request_t *r)
 {
@@ -196,8 +214,7 @@ llm_request_format(llm_request_t *r)
     llm_json_member_t       m;
     const llm_json_want_t  *w;
 
-    w = &r->member[r->endpoint == LLM_EP_RESPONSES ? LLM_M_TEXT
-                                                   : LLM_M_RESPONSE_FORMAT];
+    w = &r->member[llm_request_format_member(r->endpoint)];
 
     if (w->kind == LLM_JSON_STRING) {
         r->response_format.len = w->value.len - 2;
@@ -211,7 +228,7 @@ llm_request_format(llm_request_t *r)
 
     format = w->value;
 
-    if (r->endpoint == LLM_EP_RESPONSES) {
+    if (r->endpoint == LLM_EP_RESPONSES || r->endpoint == LLM_EP_MESSAGES) {
         if (llm_json_get(format, LLM_STR("format"), &m) != LLM_OK
             || m.kind != LLM_JSON_OBJECT)
         {

@@ -32,6 +32,7 @@ typedef enum {
     LLM_EP_FILES,                       /* files */
     LLM_EP_BATCHES,                     /* batches */
     LLM_EP_RERANK,                      /* rerank */
+    LLM_EP_MESSAGES,                    /* messages, as Anthropic has them */
     LLM_EP_PASSTHROUGH,                 /* llm_endpoint passthrough */
     LLM_EP_N
 } llm_endpoint_t;
@@ -81,6 +82,7 @@ llm_str_t llm_can_name(unsigned bits);
 enum {
     LLM_M_MODEL, LLM_M_STREAM, LLM_M_STREAM_OPTIONS, LLM_M_MESSAGES,
     LLM_M_INPUT, LLM_M_PROMPT, LLM_M_TOOLS, LLM_M_RESPONSE_FORMAT, LLM_M_TEXT,
+    LLM_M_OUTPUT_CONFIG,
     LLM_M_MAX_TOKENS, LLM_M_MAX_COMPLETION_TOKENS, LLM_M_MAX_OUTPUT_TOKENS,
     LLM_M_N, LLM_M_TEMPERATURE, LLM_M_LANGUAGE,
     LLM_M_COUNT

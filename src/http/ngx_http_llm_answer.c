@@ -106,6 +106,7 @@ ngx_http_llm_choose_mode(ngx_http_llm_ctx_t *ctx)
 
     } else if (send->translated
                || ctx->endpoint == LLM_EP_CHAT
+               || ctx->endpoint == LLM_EP_MESSAGES
                || ctx->endpoint == LLM_EP_TRANSCRIPTIONS
                || ctx->endpoint == LLM_EP_TRANSLATIONS
                || send->content_type.len == 0
@@ -497,7 +498,7 @@ ngx_http_llm_read_answer(ngx_http_llm_ctx_t *ctx, llm_str_t body,
     answer.brief = send->translated
                    || (!ctx->analyze && !ngx_http_llm_wants_json(ctx));
 
-    dialect->answer(ctx->endpoint, body, mem, &answer);
+    dialect->answer(ngx_http_llm_asked(ctx), body, mem, &answer);
 
     send->outcome.class = answer.class;
     send->refusal.message = answer.message;

@@ -331,7 +331,7 @@ ngx_http_llm_compose_path(ngx_http_llm_ctx_t *ctx, ngx_str_t *path)
             llm_buf_str(&b, provider->dialect->root);
         }
 
-        provider->dialect->path(ctx->endpoint, &place, &b);
+        provider->dialect->path(ngx_http_llm_asked(ctx), &place, &b);
     }
 
     if (args.len) {

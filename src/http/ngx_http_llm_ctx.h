@@ -400,6 +400,10 @@ llm_code_t ngx_http_llm_allowed_here(ngx_http_llm_ctx_t *ctx,
 /* models.c: the answer of GET .../models. */
 ngx_int_t ngx_http_llm_send_models(ngx_http_llm_ctx_t *ctx);
 
+/* count.c: whether it asks how many tokens a prompt has; our own guess. */
+ngx_uint_t ngx_http_llm_asks_count(ngx_http_llm_ctx_t *ctx);
+ngx_int_t ngx_http_llm_send_count(ngx_http_llm_ctx_t *ctx);
+
 /* attempt.c: the loop.  first_target is the first of the route that can serve
  * the request (ntargets: none).  start begins the loop, pick sends to the
  * current target, over is called when an attempt ended without a commit (never
@@ -459,13 +463,20 @@ void ngx_http_llm_unpark(ngx_http_llm_ctx_t *ctx);
  * translate.c.  way: how a request gets to a provider.  translate: before an
  * attempt; NGX_OK, or NGX_DONE when something else was started instead.
  * translate_answer: send->body becomes what the client gets; answer_dialect is
- * the one that reads it then.  The others belong to events.c and stream.c.
+ * the one that reads it then.  asked: the endpoint that the provider was asked.
+ * put_error: an error in the form of an endpoint's clients.  The others belong
+ * to events.c and stream.c.
  */
 llm_way_t ngx_http_llm_way(ngx_http_llm_ctx_t *ctx,
     ngx_http_llm_provider_t *provider);
 ngx_int_t ngx_http_llm_translate(ngx_http_llm_ctx_t *ctx);
 ngx_int_t ngx_http_llm_translate_answer(ngx_http_llm_ctx_t *ctx);
 const llm_dialect_t *ngx_http_llm_answer_dialect(ngx_http_llm_ctx_t *ctx);
+llm_endpoint_t ngx_http_llm_asked(ngx_http_llm_ctx_t *ctx);
+void ngx_http_llm_put_error(llm_endpoint_t ep, llm_buf_t *out, llm_code_t code,
+    llm_str_t message, llm_str_t param, llm_str_t id);
+void ngx_http_llm_put_error_event(llm_endpoint_t ep, llm_buf_t *out,
+    llm_code_t code, llm_str_t message, llm_str_t id);
 ngx_int_t ngx_http_llm_translate_init(ngx_http_llm_ctx_t *ctx);
 llm_event_t ngx_http_llm_translate_event(ngx_http_llm_ctx_t *ctx,
     const llm_sse_event_t *ev, llm_buf_t *mem);

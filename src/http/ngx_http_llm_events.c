@@ -44,7 +44,7 @@ ngx_http_llm_events_init(ngx_http_llm_ctx_t *ctx)
     }
 
     llm_sse_init(&e->sse);
-    llm_stream_init(&e->state, ctx->endpoint);
+    llm_stream_init(&e->state, ngx_http_llm_asked(ctx));
 
     e->pending = NULL;
     e->out = NULL;

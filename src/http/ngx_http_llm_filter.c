@@ -94,6 +94,7 @@ ngx_http_llm_make_page(ngx_http_request_t *r, ngx_http_llm_ctx_t *ctx)
 {
     u_char                   *mem;
     llm_buf_t                 out;
+    llm_str_t                 id;
     ngx_buf_t                *b;
     llm_code_t                code;
     const llm_front_t        *front;
@@ -111,8 +112,15 @@ ngx_http_llm_make_page(ngx_http_request_t *r, ngx_http_llm_ctx_t *ctx)
 
     llm_buf_init(&out, mem, NGX_HTTP_LLM_PAGE_SIZE);
 
+    id = LLM_NOSTR;
+
+    if (ctx) {
+        id.data = ctx->id;
+        id.len = sizeof(ctx->id);
+    }
+
     if (front) {
-        front->error(&out, code, LLM_NOSTR, LLM_NOSTR, LLM_NOSTR);
+        front->error(&out, code, LLM_NOSTR, LLM_NOSTR, id);
     } else {
         llm_error_openai(&out, code, LLM_NOSTR, LLM_NOSTR);
     }

@@ -116,6 +116,7 @@ ngx_http_llm_may_repeat(ngx_http_llm_ctx_t *ctx)
                && !ngx_http_llm_has(ctx, LLM_STR("background"));
 
     case LLM_EP_CHAT:
+    case LLM_EP_MESSAGES:
     case LLM_EP_COMPLETIONS:
     case LLM_EP_EMBEDDINGS:
     case LLM_EP_SPEECH:

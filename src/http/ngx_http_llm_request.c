@@ -332,6 +332,11 @@ ngx_http_llm_body_handler(ngx_http_request_t *r)
         code = ngx_http_llm_check_targets(ctx, &message);
     }
 
+    if (code == LLM_CODE_CALLER_UNSUPPORTED && ngx_http_llm_asks_count(ctx)) {
+        ngx_http_finalize_request(r, ngx_http_llm_send_count(ctx));
+        return;
+    }
+
     if (code == LLM_CODE_NONE) {
         code = ngx_http_llm_policy_admit(ctx, &message);
     }

@@ -339,11 +339,11 @@ ngx_http_llm_send_error_event(ngx_http_llm_ctx_t *ctx, llm_class_t class)
 
     llm_buf_init(&b, mem, sizeof(mem));
 
-    llm_buf_str(&b, LLM_STR("data: "));
-    llm_error_openai(&b, ctx->deadline_hit ? LLM_CODE_GATEWAY_DEADLINE
-                                           : llm_code_of_class(class),
-                     LLM_NOSTR, LLM_NOSTR);
-    llm_buf_str(&b, LLM_STR("\n\n"));
+    ngx_http_llm_put_error_event(ctx->endpoint, &b,
+                                 ctx->deadline_hit ? LLM_CODE_GATEWAY_DEADLINE
+                                                   : llm_code_of_class(class),
+                                 LLM_NOSTR,
+                                 (llm_str_t) { sizeof(ctx->id), ctx->id });
 
     if (!b.full) {
         ngx_http_llm_send_own(ctx, llm_buf_view(&b),

@@ -10,10 +10,14 @@
 /* headers about members that were left out, and one name in them */
 #define NGX_HTTP_LLM_DROPPED  512
 #define NGX_HTTP_LLM_NAME     64
+/* how the ids of a front begin */
+#define NGX_HTTP_LLM_REPLY_ID 16
 /* what deltas are written into */
 #define NGX_HTTP_LLM_WRITING  4096
 
 
+static ngx_int_t ngx_http_llm_translate_front(ngx_http_llm_ctx_t *ctx,
+    ngx_str_t *body, llm_loss_t *loss, llm_rc_t *rc);
 static ngx_int_t ngx_http_llm_translate_body(ngx_http_llm_ctx_t *ctx,
     ngx_str_t *body, llm_loss_t *loss, llm_rc_t *rc);
 static void ngx_http_llm_untranslated(ngx_http_llm_ctx_t *ctx, llm_rc_t rc,
@@ -52,9 +56,10 @@ ngx_http_llm_way(ngx_http_llm_ctx_t *ctx, ngx_http_llm_provider_t *provider)
 ngx_int_t
 ngx_http_llm_translate(ngx_http_llm_ctx_t *ctx)
 {
+    size_t                i;
     llm_rc_t              rc;
     ngx_str_t             body;
-    llm_loss_t            loss;
+    llm_loss_t            loss, front;
     ngx_http_llm_send_t  *send;
 
     send = ctx->send;
@@ -62,6 +67,8 @@ ngx_http_llm_translate(ngx_http_llm_ctx_t *ctx)
     if (ngx_http_llm_way(ctx, send->target->provider) != LLM_WAY_HUB) {
         return NGX_OK;
     }
+
+    ngx_memzero(&front, sizeof(llm_loss_t));
 
     if (ctx->translation.data) {
         /* of the attempt before, whose upstream is gone */
@@ -75,6 +82,15 @@ ngx_http_llm_translate(ngx_http_llm_ctx_t *ctx)
         goto failed;
     }
 
+    if (ngx_http_llm_translate_front(ctx, &body, &front, &rc) != NGX_OK) {
+        goto failed;
+    }
+
+    if (rc != LLM_OK) {
+        ngx_http_llm_untranslated(ctx, rc, &front);
+        return NGX_DONE;
+    }
+
     if (ngx_http_llm_translate_body(ctx, &body, &loss, &rc) != NGX_OK) {
         goto failed;
     }
@@ -82,6 +98,10 @@ ngx_http_llm_translate(ngx_http_llm_ctx_t *ctx)
     if (rc != LLM_OK) {
         ngx_http_llm_untranslated(ctx, rc, &loss);
         return NGX_DONE;
+    }
+
+    for (i = 0; i < front.n; i++) {
+        llm_loss_add(&loss, front.name[i]);
     }
 
     send->translated = 1;
@@ -97,6 +117,49 @@ failed:
     ngx_http_llm_give_up(ctx);
 
     return NGX_DONE;
+}
+
+
+/* The client's body in the hub's form, where its front has another. */
+
+static ngx_int_t
+ngx_http_llm_translate_front(ngx_http_llm_ctx_t *ctx, ngx_str_t *body,
+    llm_loss_t *loss, llm_rc_t *rc)
+{
+    u_char             *mem;
+    size_t              size;
+    llm_buf_t           out;
+    const llm_front_t  *front;
+
+    *rc = LLM_OK;
+    front = llm_front_find(ctx->endpoint);
+
+    if (ctx->analyze || front == NULL || front->request == NULL) {
+        return NGX_OK;
+    }
+
+    for (size = body->len + body->len / 4 + 1024; /* void */; size *= 2) {
+
+        mem = ngx_palloc(ctx->request->pool, size);
+        if (mem == NULL) {
+            return NGX_ERROR;
+        }
+
+        llm_buf_init(&out, mem, size);
+
+        *rc = front->request(ngx_http_llm_view(body), &out, loss);
+
+        if (*rc != LLM_FULL) {
+            break;
+        }
+
+        (void) ngx_pfree(ctx->request->pool, mem);
+    }
+
+    body->data = mem;
+    body->len = out.pos - out.start;
+
+    return NGX_OK;
 }
 
 
@@ -234,20 +297,76 @@ ngx_http_llm_dropped(ngx_http_llm_ctx_t *ctx, llm_loss_t *loss)
 }
 
 
+/* ---- errors -------------------------------------------------------------- */
+
+
+/* An error as clients of this endpoint know it. */
+
+void
+ngx_http_llm_put_error(llm_endpoint_t ep, llm_buf_t *out, llm_code_t code,
+    llm_str_t message, llm_str_t param, llm_str_t id)
+{
+    const llm_front_t  *front;
+
+    front = llm_front_find(ep);
+
+    if (front) {
+        front->error(out, code, message, param, id);
+        return;
+    }
+
+    llm_error_openai(out, code, message, param);
+}
+
+
+void
+ngx_http_llm_put_error_event(llm_endpoint_t ep, llm_buf_t *out,
+    llm_code_t code, llm_str_t message, llm_str_t id)
+{
+    const llm_front_t  *front;
+
+    front = llm_front_find(ep);
+
+    if (front) {
+        front->error_event(out, code, message, id);
+        return;
+    }
+
+    llm_buf_str(out, LLM_STR("data: "));
+    llm_error_openai(out, code, message, LLM_NOSTR);
+    llm_buf_str(out, LLM_STR("\n\n"));
+}
+
+
 /* ---- answers ------------------------------------------------------------ */
 
 
 static void
 ngx_http_llm_begin_reply(ngx_http_llm_ctx_t *ctx, llm_reply_t *reply)
 {
-    u_char     id[sizeof("chatcmpl-") + sizeof(ctx->id)];
-    llm_str_t  name;
+    u_char              id[NGX_HTTP_LLM_REPLY_ID + sizeof(ctx->id)];
+    llm_str_t           name;
+    const llm_front_t  *front;
 
-    name.len = ngx_sprintf(id, "chatcmpl-%*s", sizeof(ctx->id), ctx->id) - id;
+    front = llm_front_find(ctx->endpoint);
+
+    name.len = ngx_sprintf(id, "%*s%*s", front->id.len, front->id.data,
+                           sizeof(ctx->id), ctx->id)
+               - id;
     name.data = id;
 
-    llm_reply_init(reply, llm_front_find(ctx->endpoint), name, ngx_time(),
-                   ctx->facts.include_usage);
+    llm_reply_init(reply, front, name, ngx_time(), ctx->facts.include_usage);
+}
+
+
+/* What the provider of this attempt was asked for. */
+
+llm_endpoint_t
+ngx_http_llm_asked(ngx_http_llm_ctx_t *ctx)
+{
+    /* the hub's form is a chat; what is swapped stays where it is */
+    return ctx->send->translated && llm_front_find(ctx->endpoint)
+           ? LLM_EP_CHAT : ctx->endpoint;
 }
 
 
