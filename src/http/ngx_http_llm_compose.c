@@ -525,7 +525,8 @@ ngx_http_llm_compose_auth(ngx_http_llm_ctx_t *ctx, llm_buf_t *b)
 }
 
 
-/* The caller's own key, as it came; some SDKs send it in another header. */
+/* The caller's own key, as it came; some SDKs send it in another header.
+ * Anthropic's goes where the provider of a translated request looks for it. */
 
 static void
 ngx_http_llm_compose_client_key(ngx_http_llm_ctx_t *ctx, llm_buf_t *b)
@@ -551,6 +552,18 @@ ngx_http_llm_compose_client_key(ngx_http_llm_ctx_t *ctx, llm_buf_t *b)
 
     if (h) {
         ngx_http_llm_put_header(b, &name, &h->value);
+        return;
+    }
+
+    ngx_str_set(&name, "x-api-key");
+    h = ngx_http_llm_find_header(ctx->request, &name);
+
+    if (h && ctx->send->translated) {
+        llm_buf_str(b, dialect->auth_header);
+        llm_buf_str(b, LLM_STR(": "));
+        llm_buf_str(b, dialect->auth_prefix);
+        llm_buf_put(b, h->value.data, h->value.len);
+        llm_buf_str(b, LLM_STR(CRLF));
     }
 }
 

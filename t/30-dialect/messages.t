@@ -13,10 +13,12 @@ my $gw = Test::LLM::Gateway->new(vars => { UP => $up->port }, env => { KEY_A => 
     llm_key_pool k { key env:KEY_A; cooldown off; }
     llm_provider a { dialect anthropic; base_url http://127.0.0.1:%%UP%%/a; keys k; breaker off; }
     llm_provider o { dialect openai; base_url http://127.0.0.1:%%UP%%/v1; keys k; breaker off; }
+    llm_provider own { dialect openai; base_url http://127.0.0.1:%%UP%%/v1; key client; breaker off; }
     llm_provider mock { dialect mock; }
     llm_model claude { provider a; id claude-sonnet-5; }
     llm_model gpt { provider o; id gpt-5-mini; }
     llm_model local { provider o; id llama-3.3-70b; }
+    llm_model mine { provider own; id gpt-5-mini; }
     llm_model fake { provider mock; id mock; }
     llm_route mixed { target claude; target gpt; }
     client_max_body_size 8m;
@@ -76,6 +78,13 @@ is($q->{path}, '/v1/chat/completions', 'path');
 is($q->{h}{authorization}, 'Bearer sk-alpha-0001', 'key');
 is($q->{h}{'x-api-key'}, undef, '... once');
 is_deeply($out, { model => 'gpt-5-mini', max_completion_tokens => 64, messages => [ { role => 'user', content => 'Hi' } ] }, 'the smallest request');
+
+$up->reset;
+$up->on('/*' => json('chat.response.json'));
+$gw->http(POST => '/v1/messages', { 'x-api-key' => 'sk-of-the-client', 'anthropic-version' => '2026-10-21' }, to_json({ model => 'mine', @hi }));
+($q) = $up->received;
+is($q->{h}{authorization}, 'Bearer sk-of-the-client', 'key client: where the provider looks for it');
+is(join('', grep { /^anthropic-|^x-api-key/ } keys %{ $q->{h} }), '', "... and nothing of Anthropic's");
 
 ($r, $q, $out) = ask({ model => 'local', max_tokens => 64, temperature => 0.5, top_p => 0.9, top_k => 5, stop_sequences => [ 'END' ],
     metadata => { user_id => 'u-1' }, service_tier => 'auto', system => [ { type => 'text', text => 'One.', cache_control => { type => 'ephemeral' } },
