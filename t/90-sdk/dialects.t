@@ -45,10 +45,22 @@ my %says = (
         bad => [ reply(400, {}, '{"type":"error","error":{"type":"invalid_request_error","message":"bad"}}') ],
     },
 );
-$says{o}{count} = $says{o}{text};
+$says{g} = {
+    text => [ json('gemini/generate.response.json') ],
+    image => [ json('gemini/generate.response.json') ],
+    json => [ json('gemini/generate.json-schema.response.json') ],
+    stream => [ sse('gemini/stream.sse') ],
+    tools => [ map { (json('gemini/generate.tools.response.json'), json('gemini/generate.response.json')) } 1 .. 8 ],
+    toolstream => [ sse('gemini/stream.tools.sse') ],
+    fails => [ [ [ begin => '' ], [ chunk => qq(data: {"candidates":[{"index":0,"content":{"role":"model","parts":[{"text":"Hi"}]}}],"modelVersion":"g","responseId":"r"}\n\n) ],
+        [ pause => 200 ], [ chunk => qq(data: {"error":{"code":503,"message":"Busy","status":"UNAVAILABLE"}}\n\n) ], [ end => '' ] ] ],
+    limited => [ [ [ 'http-file', fixture('gemini/error.429-minute.http') ] ] ],
+    bad => [ [ [ 'http-file', fixture('gemini/error.400-invalid.http') ] ] ],
+};
+$says{$_}{count} = $says{$_}{text} for qw(o g);
 
 for my $d (keys %says) {
-    $up->on({ path => "/$d/*", model => $_ } => @{ $says{$d}{$_} }) for keys %{ $says{$d} };
+    $up->on($d eq 'g' ? { path => "/g/v1beta/models/$_:*" } : { path => "/$d/*", model => $_ } => @{ $says{$d}{$_} }) for keys %{ $says{$d} };
 }
 
 my $models = join '', map { my $d = $_; map { "    llm_model $d-$_ { provider $d; id $_; }\n" } sort keys %{ $says{$d} } } sort keys %says;
@@ -58,6 +70,7 @@ my $gw = Test::LLM::Gateway->new(vars => { UP => $up->port }, env => { KEY_A => 
     llm_key_pool k { key env:KEY_A; cooldown off; }
     llm_provider o { dialect openai; base_url http://127.0.0.1:%%UP%%/o/v1; keys k; breaker off; }
     llm_provider a { dialect anthropic; base_url http://127.0.0.1:%%UP%%/a; keys k; breaker off; }
+    llm_provider g { dialect gemini; base_url http://127.0.0.1:%%UP%%/g; keys k; breaker off; }
 $models
     server {
         listen 127.0.0.1:%%PORT%%;
@@ -67,7 +80,7 @@ $models
 EOC
 
 $ENV{LLM_SDK} = $dir;
-$ENV{DIALECTS} = 'o a';
+$ENV{DIALECTS} = 'o a g';
 $ENV{BASE} = 'http://127.0.0.1:' . $gw->port . '/v1';
 
 for my $script ('anthropic.cjs', 'dialects.cjs') {
