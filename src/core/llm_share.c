@@ -266,7 +266,9 @@ llm_share_wait(llm_share_t *s, const llm_share_view_t *v, uint64_t granted,
 {
     unsigned    ms, most;
 
-    most = v->window ? LLM_SHARE_ASK_MAX : LLM_SHARE_ASK_SLOW;
+    most = v->window == 0 ? LLM_SHARE_ASK_SLOW
+           : v->window == LLM_SHARE_GAUGE_MS ? LLM_SHARE_ASK_GAUGE
+                                             : LLM_SHARE_ASK_MAX;
     ms = s->backoff ? s->backoff : LLM_SHARE_ASK_MS / 2;
 
     if (granted == 0) {

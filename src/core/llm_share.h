@@ -23,8 +23,9 @@
 #define LLM_SHARE_GAUGE_MS   600000     /* the window of a gauge: how long what
                                            it counts may run */
 #define LLM_SHARE_ASK_MS     100        /* between two questions, doubling … */
-#define LLM_SHARE_ASK_MAX    2000       /* … up to this, */
-#define LLM_SHARE_ASK_SLOW   4000       /* … or this, for calendars */
+#define LLM_SHARE_ASK_MAX    5000       /* … up to this, */
+#define LLM_SHARE_ASK_SLOW   4000       /* … or this, for calendars … */
+#define LLM_SHARE_ASK_GAUGE  2000       /* … and gauges */
 
 enum {
     LLM_SHARE_DECLARED = 1,             /* `allow` counts, not the default */
