@@ -1,248 +1,17 @@
 /*
- * The Gemini dialect with the chat front: requests on their way there,
- * answers, refusals and streams on their way back.
- *
- * The first byte chooses.  What was JSON has to become JSON, whatever was in
- * it, and a stream has to become the same bytes however it is cut.
+ * The Gemini dialect with the chat front, and its embeddings; the first byte
+ * chooses.
  */
 
-#include <stdlib.h>
-
-#include "llm_front.h"
+#include "dialect.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static unsigned char  memory[2048];
-
-
-typedef struct {
-    llm_reply_t     reply;
-    llm_buf_t       out;
-    unsigned char  *mem;
-    size_t          size;
-} translated_t;
-
-
-/* Appends what a client gets for one delta; its room has to be enough. */
-static void
-put(void *data, const llm_delta_t *delta)
-{
-    size_t           room, used;
-    llm_buf_t        b;
-    translated_t    *t = data;
-
-    room = llm_reply_room(delta);
-    used = (size_t) (t->out.pos - t->mem);
-
-    if (t->size - used < room) {
-        t->size = 2 * t->size + room;
-        t->mem = realloc(t->mem, t->size);
-        if (t->mem == NULL) {
-            abort();
-        }
-        t->out.pos = t->mem + used;
-    }
-
-    llm_buf_init(&b, t->out.pos, room);
-    t->reply.front->delta(&t->reply, delta, &b);
-
-    if (b.full) {
-        abort();
-    }
-
-    t->out.pos = b.pos;
-}
-
 
 static void
-init(translated_t *t)
+check_embed(const pair_t *p, llm_str_t body)
 {
-    memset(t, 0, sizeof(translated_t));
-    llm_reply_init(&t->reply, llm_front_find(LLM_EP_CHAT),
-                   LLM_STR("chatcmpl-1"), 1790000000, 1);
-    t->size = 4096;
-    t->mem = malloc(t->size);
-    llm_buf_init(&t->out, t->mem, t->size);
-}
-
-
-/* The stream as its client gets it, read in pieces of that size. */
-static void
-translate(const llm_dialect_t *d, llm_str_t body, size_t piece,
-    translated_t *t)
-{
-    int              complete;
-    size_t           at, n, used, len;
-    llm_buf_t        mem;
-    llm_sse_t        sse;
-    llm_sink_t       sink;
-    llm_stream_t     s;
-    llm_sse_event_t  ev;
-    unsigned char   *event, *scratch;
-
-    event = malloc(body.len + 1);
-    scratch = malloc(body.len + 1);
-
-    init(t);
-    sink.put = put;
-    sink.data = t;
-
-    llm_stream_init(&s, LLM_EP_CHAT);
-    llm_sse_init(&sse);
-    len = 0;
-
-    for (at = 0; at < body.len; at += used) {
-
-        n = body.len - at < piece ? body.len - at : piece;
-        used = llm_sse_cut(&sse, body.data + at, n, &complete);
-        memcpy(event + len, body.data + at, used);
-        len += used;
-
-        if (complete) {
-            llm_sse_parse((llm_str_t) { len, event }, scratch, &ev);
-            llm_buf_init(&mem, memory, sizeof(memory));
-            (void) d->stream(&s, &ev, &mem, &sink);
-            len = 0;
-        }
-    }
-
-    free(event);
-    free(scratch);
-}
-
-
-/* Every event that went out is [DONE], or JSON where JSON came in. */
-static void
-check_events(llm_str_t out, int valid)
-{
-    int              complete;
-    size_t           used;
-    llm_sse_t        sse;
-    llm_sse_event_t  ev;
-    unsigned char   *scratch;
-
-    scratch = malloc(out.len + 1);
-    llm_sse_init(&sse);
-
-    while (out.len) {
-        used = llm_sse_cut(&sse, out.data, out.len, &complete);
-
-        if (!complete) {
-            abort();
-        }
-
-        llm_sse_parse((llm_str_t) { used, out.data }, scratch, &ev);
-
-        if (valid && ev.data.len && memcmp(ev.data.data, "[DONE]", 6) != 0
-            && llm_json_check(ev.data) != LLM_OK)
-        {
-            abort();
-        }
-
-        out.data += used;
-        out.len -= used;
-    }
-
-    free(scratch);
-}
-
-
-static void
-check_stream(const llm_dialect_t *d, llm_str_t body)
-{
-    llm_str_t     a, b;
-    translated_t  whole, bytes;
-
-    translate(d, body, body.len, &whole);
-    translate(d, body, 1, &bytes);
-
-    a = (llm_str_t) { (size_t) (whole.out.pos - whole.mem), whole.mem };
-    b = (llm_str_t) { (size_t) (bytes.out.pos - bytes.mem), bytes.mem };
-
-    if (!llm_str_eq(a, b)) {
-        abort();
-    }
-
-    check_events(a, 1);
-    free(whole.mem);
-    free(bytes.mem);
-}
-
-
-static void
-check_answer(const llm_dialect_t *d, llm_str_t body)
-{
-    size_t         size;
-    llm_buf_t      mem, out;
-    llm_reply_t    reply;
-    llm_answer_t   a;
-    unsigned char *text;
-
-    llm_buf_init(&mem, memory, sizeof(memory));
-    memset(&a, 0, sizeof(a));
-    d->answer(LLM_EP_CHAT, body, &mem, &a);
-
-    if (a.class != LLM_CLASS_OK) {
-        return;
-    }
-
-    size = 7 * body.len + 4096;
-    text = malloc(size);
-    llm_buf_init(&out, text, size);
-    llm_reply_init(&reply, llm_front_find(LLM_EP_CHAT), LLM_STR("c"), 1, 1);
-    reply.front->whole(&reply, d, body, &out);
-
-    if (!out.full && llm_json_check(body) == LLM_OK
-        && llm_json_check(llm_buf_view(&out)) != LLM_OK)
-    {
-        abort();
-    }
-
-    free(text);
-}
-
-
-static void
-check_request(const llm_dialect_t *d, llm_str_t body, llm_str_t model)
-{
-    size_t         size;
-    llm_rc_t       rc;
-    llm_hub_t      hub;
-    llm_buf_t      out;
-    llm_loss_t     loss;
-    unsigned char *text;
-
-    size = 7 * body.len + 4096;
-    text = malloc(size);
-    llm_buf_init(&out, text, size);
-
-    hub.model = model;
-    hub.version = LLM_NOSTR;
-
-    rc = llm_hub_read(&hub, body, &loss);
-
-    if (rc == LLM_OK) {
-        rc = d->request(&hub, &out, &loss);
-    }
-
-    if (rc == LLM_OK && llm_json_check(body) == LLM_OK
-        && llm_json_check(llm_buf_view(&out)) != LLM_OK)
-    {
-        abort();
-    }
-
-    if ((rc == LLM_NONE || rc == LLM_BAD) && loss.message.len == 0) {
-        abort();
-    }
-
-    free(text);
-}
-
-
-/* Embeddings: what was JSON becomes JSON, both ways. */
-static void
-check_embed(const llm_dialect_t *d, llm_str_t body)
-{
+    int                valid;
     size_t             size;
     llm_rc_t           rc;
     llm_buf_t          out;
@@ -250,93 +19,53 @@ check_embed(const llm_dialect_t *d, llm_str_t body)
     unsigned char     *text;
     const llm_swap_t  *swap;
 
-    swap = llm_dialect_swap(d, LLM_EP_EMBEDDINGS);
+    valid = (llm_json_check(body) == LLM_OK);
+    swap = llm_dialect_swap(p->dialect, LLM_EP_EMBEDDINGS);
     size = 64 * body.len + 4096;
     text = malloc(size);
 
     llm_buf_init(&out, text, size);
-    rc = swap->request(LLM_STR("gemini-embedding-2"), body, &out, &loss);
+    rc = swap->request(p->model, body, &out, &loss);
+    check_rc(rc, &loss);
 
-    if (rc == LLM_OK && llm_json_check(body) == LLM_OK
-        && llm_json_check(llm_buf_view(&out)) != LLM_OK)
-    {
-        abort();
-    }
-
-    if ((rc == LLM_NONE || rc == LLM_BAD) && loss.message.len == 0) {
-        abort();
+    if (rc == LLM_OK && valid) {
+        check_json(llm_buf_view(&out));
     }
 
     llm_buf_init(&out, text, size);
     swap->whole(LLM_STR("m"), body, &out);
 
-    if (llm_json_check(body) == LLM_OK && !out.full
-        && llm_json_check(llm_buf_view(&out)) != LLM_OK)
-    {
-        abort();
+    if (valid && !out.full) {
+        check_json(llm_buf_view(&out));
     }
 
     free(text);
 }
 
 
-static void
-check_refusal(const llm_dialect_t *d, llm_str_t body, unsigned choice)
-{
-    llm_buf_t      mem;
-    llm_hint_t     hint;
-    llm_refusal_t  r;
-
-    static const unsigned  status[] = {
-        400, 401, 402, 403, 404, 429, 500, 503
-    };
-
-    llm_hint_init(&hint);
-    llm_buf_init(&mem, memory, sizeof(memory));
-    d->refusal(status[choice % 8], &hint, body, 1795168800000ULL, &mem, &r);
-
-    if (r.outcome.class == LLM_CLASS_OK || r.outcome.class >= LLM_CLASS_N) {
-        abort();
-    }
-}
-
-
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    llm_str_t             body;
-    const llm_dialect_t  *d;
+    pair_t     p;
+    llm_str_t  body;
 
     if (size == 0) {
         return 0;
     }
 
-    d = llm_dialect_find(LLM_STR("gemini"));
-    body.data = data + 1;
-    body.len = size - 1;
+    body = (llm_str_t) { size - 1, data + 1 };
+    p.front = llm_front_find(LLM_EP_CHAT);
+    p.dialect = llm_dialect_find(LLM_STR("gemini"));
 
-    switch (data[0] & 3) {
+    /* generations think in different words */
+    p.model = data[0] & 4 ? LLM_STR("gemini-2.5-pro")
+                          : LLM_STR("gemini-3.5-flash");
 
-    case 0:
-        /* generations think in different words */
-        check_request(d, body, data[0] & 4 ? LLM_STR("gemini-2.5-pro")
-                                           : LLM_STR("gemini-3.5-flash"));
-        break;
+    if ((data[0] & 7) == 5) {
+        check_embed(&p, body);
 
-    case 1:
-        if (data[0] & 4) {
-            check_embed(d, body);
-        } else {
-            check_answer(d, body);
-        }
-        break;
-
-    case 2:
-        check_refusal(d, body, data[0] >> 2);
-        break;
-
-    default:
-        check_stream(d, body);
+    } else {
+        check_pair(&p, data[0], body);
     }
 
     return 0;

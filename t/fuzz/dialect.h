@@ -1,0 +1,352 @@
+/*
+ * What the fuzzers of dialects and fronts have in common: a request on its way
+ * through the hub, and answers, refusals and streams on their way back.
+ *
+ * What was JSON has to become JSON, whatever was in it, and a stream has to
+ * become the same bytes however it is cut.
+ */
+
+#ifndef LLM_FUZZ_DIALECT_H
+#define LLM_FUZZ_DIALECT_H
+
+#include <stdlib.h>
+
+#include "llm_front.h"
+
+
+typedef struct {
+    const llm_front_t    *front;
+    const llm_dialect_t  *dialect;
+    llm_str_t             model;        /* at the target */
+} pair_t;
+
+typedef struct {
+    llm_reply_t     reply;
+    llm_buf_t       out;
+    unsigned char  *mem;
+    size_t          size;
+} translated_t;
+
+
+static unsigned char  memory[2048];     /* of messages */
+
+
+static void
+check_json(llm_str_t text)
+{
+    if (llm_json_check(text) != LLM_OK) {
+        abort();
+    }
+}
+
+
+/* ---- requests ------------------------------------------------------------ */
+
+
+/* Whoever refuses has to say why. */
+static void
+check_rc(llm_rc_t rc, const llm_loss_t *loss)
+{
+    if ((rc == LLM_NONE || rc == LLM_BAD) && loss->message.len == 0) {
+        abort();
+    }
+}
+
+
+static void
+check_hub_request(const pair_t *p, llm_str_t body, int valid,
+    llm_loss_t *loss)
+{
+    size_t          size;
+    llm_rc_t        rc;
+    llm_hub_t       hub;
+    llm_buf_t       out;
+    unsigned char  *text;
+
+    size = 7 * body.len + 4096;
+    text = malloc(size);
+    llm_buf_init(&out, text, size);
+
+    hub.model = p->model;
+    hub.version = p->dialect->version;
+
+    rc = llm_hub_read(&hub, body, loss);
+
+    if (rc == LLM_OK) {
+        rc = p->dialect->request(&hub, &out, loss);
+    }
+
+    if (rc == LLM_OK && valid) {
+        check_json(llm_buf_view(&out));
+    }
+
+    check_rc(rc, loss);
+    free(text);
+}
+
+
+static void
+check_request(const pair_t *p, llm_str_t body)
+{
+    int             valid;
+    size_t          size;
+    llm_rc_t        rc;
+    llm_buf_t       out;
+    llm_loss_t      loss;
+    unsigned char  *text;
+
+    memset(&loss, 0, sizeof(loss));
+    valid = (llm_json_check(body) == LLM_OK);
+
+    if (p->front->request == NULL) {
+        check_hub_request(p, body, valid, &loss);
+        return;
+    }
+
+    size = 7 * body.len + 4096;
+    text = malloc(size);
+    llm_buf_init(&out, text, size);
+
+    rc = p->front->request(body, &out, &loss);
+    check_rc(rc, &loss);
+
+    if (rc == LLM_OK && valid) {
+        check_json(llm_buf_view(&out));
+        check_hub_request(p, llm_buf_view(&out), 1, &loss);
+    }
+
+    free(text);
+}
+
+
+/* ---- answers ------------------------------------------------------------- */
+
+
+static void
+check_answer(const pair_t *p, llm_str_t body)
+{
+    size_t          size;
+    llm_buf_t       mem, out;
+    llm_reply_t     reply;
+    llm_answer_t    a;
+    unsigned char  *text;
+
+    llm_buf_init(&mem, memory, sizeof(memory));
+    memset(&a, 0, sizeof(a));
+    p->dialect->answer(LLM_EP_CHAT, body, &mem, &a);
+
+    if (a.class != LLM_CLASS_OK) {
+        return;
+    }
+
+    size = 7 * body.len + 4096;
+    text = malloc(size);
+    llm_buf_init(&out, text, size);
+    llm_reply_init(&reply, p->front, LLM_STR("id"), 1, 1);
+    reply.front->whole(&reply, p->dialect, body, &out);
+
+    if (!out.full && llm_json_check(body) == LLM_OK) {
+        check_json(llm_buf_view(&out));
+    }
+
+    free(text);
+}
+
+
+static void
+check_refusal(const pair_t *p, llm_str_t body, unsigned choice)
+{
+    llm_buf_t      mem;
+    llm_hint_t     hint;
+    llm_refusal_t  r;
+
+    static const unsigned  status[] = {
+        400, 401, 402, 403, 404, 413, 429, 500, 503, 529
+    };
+
+    llm_hint_init(&hint);
+    llm_buf_init(&mem, memory, sizeof(memory));
+    p->dialect->refusal(status[choice % 10], &hint, body, 1795168800000ULL,
+                        &mem, &r);
+
+    if (r.outcome.class == LLM_CLASS_OK || r.outcome.class >= LLM_CLASS_N) {
+        abort();
+    }
+}
+
+
+/* ---- streams ------------------------------------------------------------- */
+
+
+/* Appends what a client gets for one delta; its room has to be enough. */
+static void
+put_delta(void *data, const llm_delta_t *delta)
+{
+    size_t         room, used;
+    llm_buf_t      b;
+    translated_t  *t = data;
+
+    room = llm_reply_room(delta);
+    used = (size_t) (t->out.pos - t->mem);
+
+    if (t->size - used < room) {
+        t->size = 2 * t->size + room;
+        t->mem = realloc(t->mem, t->size);
+        if (t->mem == NULL) {
+            abort();
+        }
+        t->out.pos = t->mem + used;
+    }
+
+    llm_buf_init(&b, t->out.pos, room);
+    t->reply.front->delta(&t->reply, delta, &b);
+
+    if (b.full) {
+        abort();
+    }
+
+    t->out.pos = b.pos;
+}
+
+
+/* The stream as its client gets it, read in pieces of that size. */
+static void
+translate(const pair_t *p, llm_str_t body, size_t piece, translated_t *t)
+{
+    int              complete;
+    size_t           at, n, used, len;
+    llm_buf_t        mem;
+    llm_sse_t        sse;
+    llm_sink_t       sink;
+    llm_delta_t      end;
+    llm_stream_t     s;
+    llm_sse_event_t  ev;
+    unsigned char   *event, *scratch;
+
+    event = malloc(body.len + 1);
+    scratch = malloc(body.len + 1);
+
+    memset(t, 0, sizeof(translated_t));
+    llm_reply_init(&t->reply, p->front, LLM_STR("id"), 1790000000, 1);
+    t->size = 4096;
+    t->mem = malloc(t->size);
+    llm_buf_init(&t->out, t->mem, t->size);
+
+    sink.put = put_delta;
+    sink.data = t;
+
+    llm_stream_init(&s, LLM_EP_CHAT);
+    llm_sse_init(&sse);
+    len = 0;
+
+    for (at = 0; at < body.len; at += used) {
+
+        n = body.len - at < piece ? body.len - at : piece;
+        used = llm_sse_cut(&sse, body.data + at, n, &complete);
+        memcpy(event + len, body.data + at, used);
+        len += used;
+
+        if (complete) {
+            llm_sse_parse((llm_str_t) { len, event }, scratch, &ev);
+            llm_buf_init(&mem, memory, sizeof(memory));
+            (void) p->dialect->stream(&s, &ev, &mem, &sink);
+            len = 0;
+        }
+    }
+
+    memset(&end, 0, sizeof(end));
+    end.kind = LLM_DELTA_END;
+    put_delta(t, &end);
+
+    free(event);
+    free(scratch);
+}
+
+
+/* Every event that went out is JSON, or chat's terminator; the other fronts
+ * give each of them its name. */
+static void
+check_events(const pair_t *p, llm_str_t out)
+{
+    int              chat, complete;
+    size_t           used;
+    llm_sse_t        sse;
+    llm_sse_event_t  ev;
+    unsigned char   *scratch;
+
+    chat = (p->front->endpoint == LLM_EP_CHAT);
+    scratch = malloc(out.len + 1);
+    llm_sse_init(&sse);
+
+    while (out.len) {
+        used = llm_sse_cut(&sse, out.data, out.len, &complete);
+
+        if (!complete) {
+            abort();
+        }
+
+        llm_sse_parse((llm_str_t) { used, out.data }, scratch, &ev);
+
+        if (chat ? ev.event.len != 0 : ev.event.len == 0) {
+            abort();
+        }
+
+        if (!chat || !llm_str_eq(ev.data, LLM_STR("[DONE]"))) {
+            check_json(ev.data);
+        }
+
+        out.data += used;
+        out.len -= used;
+    }
+
+    free(scratch);
+}
+
+
+static void
+check_stream(const pair_t *p, llm_str_t body)
+{
+    llm_str_t     a, b;
+    translated_t  whole, bytes;
+
+    translate(p, body, body.len, &whole);
+    translate(p, body, 1, &bytes);
+
+    a = (llm_str_t) { (size_t) (whole.out.pos - whole.mem), whole.mem };
+    b = (llm_str_t) { (size_t) (bytes.out.pos - bytes.mem), bytes.mem };
+
+    if (!llm_str_eq(a, b)) {
+        abort();
+    }
+
+    check_events(p, a);
+    free(whole.mem);
+    free(bytes.mem);
+}
+
+
+/* One of the four, by the lowest bits of `choice`; the others are the check's
+ * own. */
+static void
+check_pair(const pair_t *p, unsigned choice, llm_str_t body)
+{
+    switch (choice & 3) {
+
+    case 0:
+        check_request(p, body);
+        break;
+
+    case 1:
+        check_answer(p, body);
+        break;
+
+    case 2:
+        check_refusal(p, body, choice >> 2);
+        break;
+
+    default:
+        check_stream(p, body);
+    }
+}
+
+#endif /* LLM_FUZZ_DIALECT_H */
