@@ -1,385 +1,13 @@
 /*
- * The JSON scan: where members and elements begin and end.
- *
- * Every request body goes through here, so a byte is looked at once, nothing is
- * copied, and nesting costs a byte on a fixed stack instead of a call.
+ * JSON by spans: the members of an object and the elements of an array, found
+ * one by one or picked by name.
  */
 
-#include "llm_bytes.h"
-#include "llm_json.h"
+#include "llm_json_scan.h"
 
 
-/* What a byte can be part of; the low four bits are a hex digit's value. */
-#define LLM_JSON_C_HEX     0x10
-#define LLM_JSON_C_SCALAR  0x20         /* of a number or a literal */
-#define LLM_JSON_C_ESCAPE  0x40         /* stands alone behind a backslash */
-
-#define H(n)  (LLM_JSON_C_HEX | LLM_JSON_C_SCALAR | (n))
-#define S     LLM_JSON_C_SCALAR
-#define E     LLM_JSON_C_ESCAPE
-
-
-/*
- * One pass over a text.  Functions return the place behind what they read, or
- * NULL with `at` and `error` set; a syntax error at `end` means that more input
- * could still mend it.
- */
-typedef struct {
-    const unsigned char  *end;
-    const unsigned char  *at;
-    llm_json_error_t      error;
-    unsigned              strict;       /* numbers and literals too */
-    size_t                outer;        /* containers around the value read */
-} llm_json_scan_t;
-
-
-static const unsigned char  llm_json_class[256] = {
-    ['0'] = H(0), ['1'] = H(1), ['2'] = H(2), ['3'] = H(3), ['4'] = H(4),
-    ['5'] = H(5), ['6'] = H(6), ['7'] = H(7), ['8'] = H(8), ['9'] = H(9),
-    ['A'] = H(10), ['B'] = H(11), ['C'] = H(12), ['D'] = H(13), ['E'] = H(14),
-    ['F'] = H(15),
-    ['a'] = H(10), ['b'] = H(11) | E, ['c'] = H(12), ['d'] = H(13),
-    ['e'] = H(14), ['f'] = H(15) | E,
-    ['G'] = S, ['H'] = S, ['I'] = S, ['J'] = S, ['K'] = S, ['L'] = S,
-    ['M'] = S, ['N'] = S, ['O'] = S, ['P'] = S, ['Q'] = S, ['R'] = S,
-    ['S'] = S, ['T'] = S, ['U'] = S, ['V'] = S, ['W'] = S, ['X'] = S,
-    ['Y'] = S, ['Z'] = S,
-    ['g'] = S, ['h'] = S, ['i'] = S, ['j'] = S, ['k'] = S, ['l'] = S,
-    ['m'] = S, ['n'] = S | E, ['o'] = S, ['p'] = S, ['q'] = S, ['r'] = S | E,
-    ['s'] = S, ['t'] = S | E, ['u'] = S, ['v'] = S, ['w'] = S, ['x'] = S,
-    ['y'] = S, ['z'] = S,
-    ['+'] = S, ['-'] = S, ['.'] = S,
-    ['"'] = E, ['\\'] = E, ['/'] = E
-};
-
-#undef H
-#undef S
-#undef E
-
-
-static const unsigned char *
-llm_json_fail(llm_json_scan_t *s, const unsigned char *at,
-    llm_json_error_t error)
-{
-    s->at = at;
-    s->error = error;
-
-    return NULL;
-}
-
-
-static inline const unsigned char *
-llm_json_space(const unsigned char *p, const unsigned char *end)
-{
-    while (p < end && *p <= ' '
-           && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t'))
-    {
-        p++;
-    }
-
-    return p;
-}
-
-
-/* p is at a backslash. */
-static inline const unsigned char *
-llm_json_escape(llm_json_scan_t *s, const unsigned char *p)
-{
-    unsigned  i;
-
-    if (s->end - p < 2) {
-        return llm_json_fail(s, s->end, LLM_JSON_E_SYNTAX);
-    }
-
-    if (llm_json_class[p[1]] & LLM_JSON_C_ESCAPE) {
-        return p + 2;
-    }
-
-    if (p[1] != 'u') {
-        return llm_json_fail(s, p + 1, LLM_JSON_E_SYNTAX);
-    }
-
-    for (i = 2; i < 6; i++) {
-        if (p + i == s->end || !(llm_json_class[p[i]] & LLM_JSON_C_HEX)) {
-            return llm_json_fail(s, p + i, LLM_JSON_E_SYNTAX);
-        }
-    }
-
-    return p + 6;
-}
-
-
-/*
- * Steps over the bytes that the mask marks among `width` ones.  Returns where
- * to go on; or the string's end, or NULL, with *done set.
- */
-static inline const unsigned char *
-llm_json_marked(llm_json_scan_t *s, const unsigned char *p, uint64_t mask,
-    size_t width, int *done)
-{
-    size_t                n;
-    const unsigned char  *q;
-
-    while (mask) {
-        q = p + __builtin_ctzll(mask);
-
-        if (*q == '"') {
-            *done = 1;
-            return q + 1;
-        }
-
-        /* escapes come in runs when a client writes ASCII only */
-
-        do {
-            q = *q == '\\' ? llm_json_escape(s, q)
-                           : llm_json_fail(s, q, LLM_JSON_E_SYNTAX);
-            if (q == NULL) {
-                *done = 1;
-                return NULL;
-            }
-        } while (q < s->end && *q == '\\');
-
-        /* what the escapes consisted of marks nothing any more */
-
-        n = (size_t) (q - p);
-        if (n >= width) {
-            return q;
-        }
-
-        mask &= UINT64_MAX << n;
-    }
-
-    return p + width;
-}
-
-
-/* p is behind the opening quote. */
-static const unsigned char *
-llm_json_string_rest(llm_json_scan_t *s, const unsigned char *p)
-{
-    int  done;
-
-    done = 0;
-
-    while (!done && s->end - p >= 64) {
-        p = llm_json_marked(s, p, llm_bytes_mask64(p, LLM_BYTES_STRING), 64,
-                            &done);
-    }
-
-    while (!done && s->end - p >= 16) {
-        p = llm_json_marked(s, p, llm_bytes_mask(p, LLM_BYTES_STRING), 16,
-                            &done);
-    }
-
-    while (!done) {
-        if (p == s->end) {
-            return llm_json_fail(s, p, LLM_JSON_E_SYNTAX);
-        }
-
-        p = llm_json_marked(s, p,
-                            (uint64_t) llm_bytes_in(*p, LLM_BYTES_STRING), 1,
-                            &done);
-    }
-
-    return p;
-}
-
-
-/* p is at the opening quote. */
-static inline const unsigned char *
-llm_json_string(llm_json_scan_t *s, const unsigned char *p)
-{
-    uint64_t              mask;
-    const unsigned char  *q;
-
-    p++;
-
-    /* most strings are short and plain: one look before the loops */
-
-    if (s->end - p >= 16) {
-        mask = llm_bytes_mask(p, LLM_BYTES_STRING);
-
-        if (mask == 0) {
-            return llm_json_string_rest(s, p + 16);
-        }
-
-        q = p + __builtin_ctzll(mask);
-
-        if (*q == '"') {
-            return q + 1;
-        }
-    }
-
-    return llm_json_string_rest(s, p);
-}
-
-
-/* Whether [start, p), all of it scalar bytes, is a number or a literal. */
-static const unsigned char *
-llm_json_word(llm_json_scan_t *s, const unsigned char *start,
-    const unsigned char *p)
-{
-    llm_rc_t           rc;
-    llm_str_t          word, literal;
-    llm_json_number_t  number;
-
-    word.len = (size_t) (p - start);
-    word.data = start;
-
-    literal = *start == 't' ? LLM_STR("true")
-              : *start == 'f' ? LLM_STR("false")
-              : *start == 'n' ? LLM_STR("null") : LLM_NOSTR;
-
-    if (literal.len == 0) {
-        rc = llm_json_number(word, &number);
-
-    } else if (word.len > literal.len
-               || memcmp(start, literal.data, word.len) != 0)
-    {
-        rc = LLM_BAD;
-
-    } else {
-        rc = word.len == literal.len ? LLM_OK : LLM_AGAIN;
-    }
-
-    if (rc == LLM_OK) {
-        return p;
-    }
-
-    return llm_json_fail(s, rc == LLM_AGAIN ? p : start, LLM_JSON_E_SYNTAX);
-}
-
-
-static const unsigned char *
-llm_json_scalar(llm_json_scan_t *s, const unsigned char *p)
-{
-    const unsigned char  *start;
-
-    start = p;
-
-    while (p < s->end && (llm_json_class[*p] & LLM_JSON_C_SCALAR)) {
-        p++;
-    }
-
-    if (p == start) {
-        return llm_json_fail(s, p, LLM_JSON_E_SYNTAX);
-    }
-
-    return s->strict ? llm_json_word(s, start, p) : p;
-}
-
-
-/* A key and its colon.  The result is where the value begins. */
-static inline const unsigned char *
-llm_json_key(llm_json_scan_t *s, const unsigned char *p, llm_str_t *key)
-{
-    if (p == s->end || *p != '"') {
-        return llm_json_fail(s, p, LLM_JSON_E_SYNTAX);
-    }
-
-    key->data = p + 1;
-
-    p = llm_json_string(s, p);
-    if (p == NULL) {
-        return NULL;
-    }
-
-    key->len = (size_t) (p - key->data) - 1;
-
-    p = llm_json_space(p, s->end);
-
-    if (p == s->end || *p != ':') {
-        return llm_json_fail(s, p, LLM_JSON_E_SYNTAX);
-    }
-
-    return llm_json_space(p + 1, s->end);
-}
-
-
-/*
- * Behind a value: leaves every container that ends here, up to the comma and
- * the key of the next value.  *depth is 0 when the outermost one was left.
- */
-static const unsigned char *
-llm_json_behind(llm_json_scan_t *s, const unsigned char *p,
-    const unsigned char *close, size_t *depth)
-{
-    llm_str_t  key;
-
-    while (*depth) {
-        p = llm_json_space(p, s->end);
-
-        if (p == s->end) {
-            return llm_json_fail(s, p, LLM_JSON_E_SYNTAX);
-        }
-
-        if (*p == ',') {
-            p = llm_json_space(p + 1, s->end);
-            return close[*depth - 1] == '}' ? llm_json_key(s, p, &key) : p;
-        }
-
-        if (*p != close[*depth - 1]) {
-            return llm_json_fail(s, p, LLM_JSON_E_SYNTAX);
-        }
-
-        p++;
-        (*depth)--;
-    }
-
-    return p;
-}
-
-
-/* p is where a value has to begin. */
-static const unsigned char *
-llm_json_value(llm_json_scan_t *s, const unsigned char *p)
-{
-    size_t         depth;
-    llm_str_t      key;
-    unsigned char  close[LLM_JSON_DEPTH];
-
-    depth = 0;
-
-    for ( ;; ) {
-
-        if (p == s->end) {
-            return llm_json_fail(s, p, LLM_JSON_E_SYNTAX);
-        }
-
-        if (*p == '{' || *p == '[') {
-
-            if (s->outer + depth == LLM_JSON_DEPTH) {
-                return llm_json_fail(s, p, LLM_JSON_E_DEPTH);
-            }
-
-            /* in ASCII both closing brackets are two behind the opening one */
-
-            close[depth++] = (unsigned char) (*p + 2);
-            p = llm_json_space(p + 1, s->end);
-
-            if (p == s->end || *p != close[depth - 1]) {
-                if (close[depth - 1] == '}') {
-                    p = llm_json_key(s, p, &key);
-                    if (p == NULL) {
-                        return NULL;
-                    }
-                }
-                continue;
-            }
-
-        } else {
-            p = *p == '"' ? llm_json_string(s, p) : llm_json_scalar(s, p);
-            if (p == NULL) {
-                return NULL;
-            }
-        }
-
-        p = llm_json_behind(s, p, close, &depth);
-        if (p == NULL || depth == 0) {
-            return p;
-        }
-    }
-}
+/* The length of a name as one bit; two lengths may share one. */
+#define LLM_JSON_LENGTH(s)  (1ULL << ((s).len & 63))
 
 
 static llm_rc_t
@@ -406,7 +34,7 @@ llm_json_open(llm_json_scan_t *s, llm_json_iter_t *it, llm_str_t text)
     }
 
     if (*p != '{' && *p != '[') {
-        if (*p == '"' || (llm_json_class[*p] & LLM_JSON_C_SCALAR)) {
+        if (*p == '"' || llm_json_is_scalar(*p)) {
             s->error = LLM_JSON_E_NOT_OBJECT;
         }
         return LLM_BAD;
@@ -416,19 +44,21 @@ llm_json_open(llm_json_scan_t *s, llm_json_iter_t *it, llm_str_t text)
     it->end = s->end;
     it->close = (unsigned char) (*p + 2);
     it->first = 1;
+    it->inner = 0;
 
     return LLM_OK;
 }
 
 
-/* The end of the container: nothing but white space may follow. */
+/* The end of the container: nothing but white space may follow, unless it is
+ * one of another's elements. */
 static llm_rc_t
 llm_json_finish(llm_json_scan_t *s, llm_json_iter_t *it,
     const unsigned char *p)
 {
-    p = llm_json_space(p + 1, s->end);
+    p = it->inner ? p + 1 : llm_json_space(p + 1, s->end);
 
-    if (p != s->end) {
+    if (p != s->end && !it->inner) {
         (void) llm_json_fail(s, p, LLM_JSON_E_SYNTAX);
         return LLM_BAD;
     }
@@ -440,11 +70,12 @@ llm_json_finish(llm_json_scan_t *s, llm_json_iter_t *it,
 }
 
 
-static llm_rc_t
-llm_json_step(llm_json_scan_t *s, llm_json_iter_t *it, llm_json_member_t *m)
+/* Up to the next value, which begins at *value. */
+static inline llm_rc_t
+llm_json_reach(llm_json_scan_t *s, llm_json_iter_t *it, llm_str_t *key,
+    const unsigned char **value)
 {
-    llm_str_t             key;
-    const unsigned char  *p, *value;
+    const unsigned char  *p;
 
     if (it->close == 0) {
         return LLM_NONE;
@@ -464,24 +95,35 @@ llm_json_step(llm_json_scan_t *s, llm_json_iter_t *it, llm_json_member_t *m)
         p = llm_json_space(p + 1, s->end);
     }
 
-    key.len = 0;
-    key.data = p;
+    key->len = 0;
+    key->data = p;
 
     if (it->close == '}') {
-        p = llm_json_key(s, p, &key);
-        if (p == NULL) {
-            return LLM_BAD;
-        }
+        p = llm_json_key(s, p, key);
     }
 
-    value = p;
+    *value = p;
 
-    p = llm_json_value(s, p);
+    return p ? LLM_OK : LLM_BAD;
+}
+
+
+static llm_rc_t
+llm_json_step(llm_json_scan_t *s, llm_json_iter_t *it, llm_json_member_t *m)
+{
+    llm_rc_t              rc;
+    const unsigned char  *p, *value;
+
+    rc = llm_json_reach(s, it, &m->key, &value);
+    if (rc != LLM_OK) {
+        return rc;
+    }
+
+    p = llm_json_value(s, value);
     if (p == NULL) {
         return LLM_BAD;
     }
 
-    m->key = key;
     m->value.len = (size_t) (p - value);
     m->value.data = value;
     m->kind = llm_json_kind(m->value);
@@ -493,16 +135,21 @@ llm_json_step(llm_json_scan_t *s, llm_json_iter_t *it, llm_json_member_t *m)
 }
 
 
-/* Fills the wanted member that m is, if it is one. */
+/* Fills the wanted member that m is, if it is one; lengths are those of all
+ * wanted names, and of most members nothing else has to be known. */
 static llm_rc_t
 llm_json_take(llm_json_scan_t *s, const llm_json_member_t *m,
-    llm_json_want_t *want, size_t want_n)
+    llm_json_want_t *want, size_t want_n, uint64_t lengths)
 {
     int                   escaped;
     size_t                i;
     const unsigned char  *end;
 
     escaped = m->key.len && memchr(m->key.data, '\\', m->key.len) != NULL;
+
+    if (!escaped && !(lengths & LLM_JSON_LENGTH(m->key))) {
+        return LLM_OK;
+    }
 
     for (i = 0; i < want_n; i++) {
 
@@ -543,20 +190,44 @@ llm_json_take(llm_json_scan_t *s, const llm_json_member_t *m,
 }
 
 
-llm_rc_t
-llm_json_pick(llm_str_t body, llm_json_want_t *want, size_t want_n,
-    llm_json_error_t *error, size_t *at)
+/* Fills the wanted members; LLM_NONE at the end of the object. */
+static llm_rc_t
+llm_json_members(llm_json_scan_t *s, llm_json_iter_t *it,
+    llm_json_want_t *want, size_t want_n)
 {
     size_t             i;
     llm_rc_t           rc;
-    llm_json_iter_t    it;
-    llm_json_scan_t    s;
+    uint64_t           lengths;
     llm_json_member_t  m;
+
+    lengths = 0;
 
     for (i = 0; i < want_n; i++) {
         want[i].value = LLM_NOSTR;
         want[i].kind = LLM_JSON_NULL;
+        lengths |= LLM_JSON_LENGTH(want[i].name);
     }
+
+    do {
+        rc = llm_json_step(s, it, &m);
+
+        if (rc == LLM_OK) {
+            rc = llm_json_take(s, &m, want, want_n, lengths);
+        }
+
+    } while (rc == LLM_OK);
+
+    return rc;
+}
+
+
+llm_rc_t
+llm_json_pick(llm_str_t body, llm_json_want_t *want, size_t want_n,
+    llm_json_error_t *error, size_t *at)
+{
+    llm_rc_t         rc;
+    llm_json_iter_t  it;
+    llm_json_scan_t  s;
 
     rc = llm_json_open(&s, &it, body);
 
@@ -565,14 +236,7 @@ llm_json_pick(llm_str_t body, llm_json_want_t *want, size_t want_n,
         rc = LLM_BAD;
     }
 
-    while (rc == LLM_OK) {
-        rc = llm_json_step(&s, &it, &m);
-        if (rc == LLM_OK) {
-            rc = llm_json_take(&s, &m, want, want_n);
-        }
-    }
-
-    if (rc == LLM_NONE) {
+    if (rc == LLM_OK && llm_json_members(&s, &it, want, want_n) == LLM_NONE) {
         *error = LLM_JSON_E_NONE;
         return LLM_OK;
     }
@@ -628,4 +292,54 @@ llm_json_next(llm_json_iter_t *it, llm_json_member_t *m)
     s.outer = 1;
 
     return llm_json_step(&s, it, m);
+}
+
+
+llm_rc_t
+llm_json_next_pick(llm_json_iter_t *it, llm_json_want_t *want, size_t want_n)
+{
+    llm_rc_t              rc;
+    llm_str_t             key;
+    llm_json_iter_t       object;
+    llm_json_scan_t       s;
+    const unsigned char  *p;
+
+    s.end = it->end;
+    s.strict = 0;
+    s.outer = 2;
+
+    rc = llm_json_reach(&s, it, &key, &p);
+    if (rc != LLM_OK) {
+        return rc;
+    }
+
+    if (p == s.end || *p != '{') {
+        return LLM_BAD;
+    }
+
+    object.pos = p + 1;
+    object.end = s.end;
+    object.close = '}';
+    object.first = 1;
+    object.inner = 1;
+
+    if (llm_json_members(&s, &object, want, want_n) != LLM_NONE) {
+        return LLM_BAD;
+    }
+
+    it->pos = object.pos;
+    it->first = 0;
+
+    return LLM_OK;
+}
+
+
+int
+llm_json_more(const llm_json_iter_t *it)
+{
+    const unsigned char  *p;
+
+    p = llm_json_space(it->pos, it->end);
+
+    return it->close && p < it->end && *p != it->close;
 }

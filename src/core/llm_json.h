@@ -31,8 +31,9 @@ typedef struct {
 typedef struct {
     const unsigned char  *pos;
     const unsigned char  *end;
-    unsigned char         close;        /* '}' or ']' */
+    unsigned char         close;        /* '}' or ']'; 0: it has ended */
     unsigned char         first;
+    unsigned char         inner;        /* more than white space may follow */
 } llm_json_iter_t;
 
 /* Why llm_json_pick() refused a body. */
@@ -74,6 +75,15 @@ llm_rc_t llm_json_check(llm_str_t text);
  * around the value is fine, anything else behind it is LLM_BAD at the end. */
 llm_rc_t llm_json_begin(llm_json_iter_t *it, llm_str_t value);
 llm_rc_t llm_json_next(llm_json_iter_t *it, llm_json_member_t *m);
+
+/* next, of an element that is an object, with its wanted members picked in the
+ * same scan.  LLM_OK, LLM_NONE at the end, LLM_BAD (no object, a wanted name
+ * twice, or a syntax error): the iterator is where it was. */
+llm_rc_t llm_json_next_pick(llm_json_iter_t *it, llm_json_want_t *want,
+    size_t want_n);
+
+/* Whether next would find something, if it is well-formed. */
+int llm_json_more(const llm_json_iter_t *it);
 
 /* The first member of an object with that (unescaped) name; nothing behind it
  * is looked at.  LLM_OK (a null has kind LLM_JSON_NULL), LLM_NONE (absent),

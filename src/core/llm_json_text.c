@@ -7,6 +7,7 @@
 
 #define LLM_JSON_REPLACEMENT  0xfffd
 #define LLM_JSON_EXPONENT     1000000000000
+#define LLM_JSON_DIGITS       19        /* so many never overflow 64 bits */
 
 
 static unsigned
@@ -527,8 +528,26 @@ llm_json_amount(llm_str_t value, llm_json_number_t *n)
 llm_rc_t
 llm_json_uint(llm_str_t value, uint64_t *n)
 {
+    size_t             i;
     unsigned           next;
+    uint64_t           plain;
     llm_json_number_t  number;
+
+    /* nearly all are digits and nothing else, without a leading zero */
+
+    plain = 0;
+
+    for (i = 0; i < value.len && i < LLM_JSON_DIGITS; i++) {
+        if (value.data[i] < '0' || value.data[i] > '9') {
+            break;
+        }
+        plain = plain * 10 + (uint64_t) (value.data[i] - '0');
+    }
+
+    if (i && i == value.len && (value.data[0] != '0' || i == 1)) {
+        *n = plain;
+        return LLM_OK;
+    }
 
     if (llm_json_amount(value, &number) != LLM_OK) {
         return LLM_NONE;

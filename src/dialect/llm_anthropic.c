@@ -302,19 +302,10 @@ llm_anthropic_answer(llm_endpoint_t ep, llm_str_t body, llm_buf_t *mem,
 
 /* One block of a whole answer; *calls counts those that call a tool. */
 static void
-llm_anthropic_delta(llm_str_t block, uint32_t *calls, const llm_sink_t *sink)
+llm_anthropic_delta(const llm_json_want_t *want, uint32_t *calls,
+    const llm_sink_t *sink)
 {
-    llm_delta_t      p;
-    llm_json_want_t  want[] = {
-        { .name = LLM_STR("type") }, { .name = LLM_STR("text") },
-        { .name = LLM_STR("thinking") }, { .name = LLM_STR("signature") },
-        { .name = LLM_STR("data") }, { .name = LLM_STR("id") },
-        { .name = LLM_STR("name") }, { .name = LLM_STR("input") }
-    };
-
-    if (llm_openai_pick(block, want, 8) != LLM_OK) {
-        return;
-    }
+    llm_delta_t  p;
 
     if (llm_hub_is(want[0].value, LLM_STR("text"))) {
         if (want[1].kind == LLM_JSON_STRING) {
@@ -359,12 +350,18 @@ llm_anthropic_delta(llm_str_t block, uint32_t *calls, const llm_sink_t *sink)
 void
 llm_anthropic_deltas(llm_str_t body, const llm_sink_t *sink)
 {
-    uint32_t           calls;
-    uint64_t           count[3] = { LLM_UNKNOWN, LLM_UNKNOWN, LLM_UNKNOWN };
-    llm_delta_t        p;
-    llm_json_iter_t    it;
-    llm_json_want_t    want[LLM_AA_COUNT];
-    llm_json_member_t  m;
+    llm_rc_t         rc;
+    uint32_t         calls;
+    uint64_t         count[3] = { LLM_UNKNOWN, LLM_UNKNOWN, LLM_UNKNOWN };
+    llm_delta_t      p;
+    llm_json_iter_t  it;
+    llm_json_want_t  want[LLM_AA_COUNT];
+    llm_json_want_t  block[] = {
+        { .name = LLM_STR("type") }, { .name = LLM_STR("text") },
+        { .name = LLM_STR("thinking") }, { .name = LLM_STR("signature") },
+        { .name = LLM_STR("data") }, { .name = LLM_STR("id") },
+        { .name = LLM_STR("name") }, { .name = LLM_STR("input") }
+    };
 
     memcpy(want, llm_answer_want, sizeof(want));
 
@@ -381,8 +378,10 @@ llm_anthropic_deltas(llm_str_t body, const llm_sink_t *sink)
     calls = 0;
 
     if (llm_json_begin(&it, want[LLM_AA_CONTENT].value) == LLM_OK) {
-        while (llm_json_next(&it, &m) == LLM_OK) {
-            llm_anthropic_delta(m.value, &calls, sink);
+        while ((rc = llm_openai_next(&it, block, 8)) != LLM_NONE) {
+            if (rc == LLM_OK) {
+                llm_anthropic_delta(block, &calls, sink);
+            }
         }
     }
 

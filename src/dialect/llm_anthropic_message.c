@@ -32,19 +32,25 @@ static const llm_json_want_t  llm_message_want[LLM_AM_COUNT] = {
 };
 
 
+/* The next message; LLM_NONE: there is none. */
 static llm_rc_t
-llm_message_read(llm_str_t message, llm_json_want_t *want, llm_loss_t *loss)
+llm_message_next(llm_json_iter_t *it, llm_json_want_t *want,
+    llm_loss_t *loss)
 {
+    llm_rc_t  rc;
+
     memcpy(want, llm_message_want, sizeof(llm_message_want));
 
-    if (llm_openai_pick(message, want, LLM_AM_COUNT) != LLM_OK
-        || want[LLM_AM_ROLE].kind != LLM_JSON_STRING)
+    rc = llm_openai_next(it, want, LLM_AM_COUNT);
+
+    if (rc == LLM_BAD
+        || (rc == LLM_OK && want[LLM_AM_ROLE].kind != LLM_JSON_STRING))
     {
         return llm_loss_fail(loss, LLM_BAD, LLM_STR("messages"),
                              LLM_STR("A message has no \"role\"."));
     }
 
-    return LLM_OK;
+    return rc;
 }
 
 
@@ -113,33 +119,30 @@ llm_rc_t
 llm_anthropic_system(llm_str_t messages, llm_str_t extra, llm_buf_t *out,
     llm_loss_t *loss)
 {
-    size_t             n;
-    llm_rc_t           rc;
-    llm_json_iter_t    it;
-    llm_json_want_t    want[LLM_AM_COUNT];
-    llm_json_member_t  m, role;
+    size_t           n;
+    llm_rc_t         rc;
+    llm_json_iter_t  it;
+    llm_json_want_t  want[LLM_AM_COUNT];
 
     n = 0;
     rc = llm_json_begin(&it, messages);
+    if (rc != LLM_OK) {
+        return rc;
+    }
 
-    while (rc == LLM_OK && llm_json_next(&it, &m) == LLM_OK) {
+    while ((rc = llm_message_next(&it, want, loss)) == LLM_OK) {
 
-        /* most are not: a look at the role, which mostly stands first */
-
-        if (llm_json_get(m.value, LLM_STR("role"), &role) == LLM_OK
-            && !llm_message_is_system(role.value))
-        {
+        if (!llm_message_is_system(want[LLM_AM_ROLE].value)) {
             continue;
         }
 
-        rc = llm_message_read(m.value, want, loss);
-
-        if (rc == LLM_OK) {
-            rc = llm_system_content(want, &n, out, loss);
+        rc = llm_system_content(want, &n, out, loss);
+        if (rc != LLM_OK) {
+            return rc;
         }
     }
 
-    if (rc != LLM_OK) {
+    if (rc != LLM_NONE) {
         return rc;
     }
 
@@ -490,28 +493,32 @@ llm_turn(llm_turns_t *t, const llm_json_want_t *want)
 llm_rc_t
 llm_anthropic_messages(llm_str_t messages, llm_buf_t *out, llm_loss_t *loss)
 {
-    llm_rc_t           rc, next;
-    llm_turns_t        t;
-    llm_json_iter_t    it;
-    llm_json_want_t    want[LLM_AM_COUNT];
-    llm_json_member_t  m;
+    llm_rc_t         rc;
+    llm_turns_t      t;
+    llm_json_iter_t  it;
+    llm_json_want_t  want[LLM_AM_COUNT];
 
     memset(&t, 0, sizeof(llm_turns_t));
     t.out = out;
     t.loss = loss;
 
     rc = llm_json_begin(&it, messages);
-    next = rc == LLM_OK ? llm_json_next(&it, &m) : LLM_NONE;
+    if (rc != LLM_OK) {
+        return rc;
+    }
 
-    while (rc == LLM_OK && next == LLM_OK) {
+    while ((rc = llm_message_next(&it, want, loss)) == LLM_OK) {
 
-        rc = llm_message_read(m.value, want, loss);
-        next = llm_json_next(&it, &m);
-        t.last = (next != LLM_OK);
+        t.last = !llm_json_more(&it);
 
-        if (rc == LLM_OK) {
-            rc = llm_turn(&t, want);
+        rc = llm_turn(&t, want);
+        if (rc != LLM_OK) {
+            return rc;
         }
+    }
+
+    if (rc != LLM_NONE) {
+        return rc;
     }
 
     if (t.role == LLM_TURN_NONE) {
@@ -522,5 +529,5 @@ llm_anthropic_messages(llm_str_t messages, llm_buf_t *out, llm_loss_t *loss)
 
     llm_buf_str(out, LLM_STR("]}"));
 
-    return rc;
+    return LLM_OK;
 }

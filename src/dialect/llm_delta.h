@@ -50,7 +50,8 @@ typedef struct {
     llm_usage_t       usage;
 } llm_delta_t;
 
-/* Who takes them; the views are valid during the call. */
+/* Who takes them; the views are valid during the call, but texts of a whole
+ * answer are views of its body, and as long as that. */
 typedef struct {
     void  (*put)(void *data, const llm_delta_t *delta);
     void   *data;

@@ -24,6 +24,8 @@ typedef struct {
     uint32_t           n;               /* elements so far */
     uint32_t           seen;            /* bits of kinds */
     llm_finish_t       finish;
+    uint32_t           texts;           /* there are, of kind TEXT */
+    llm_str_t          text;            /* … the last of them */
     llm_str_t          seal;            /* of the last call, of the message */
     unsigned           open:1;          /* an element is not closed */
     unsigned           empty:1;         /* … and has nothing in it */
@@ -360,12 +362,23 @@ llm_whole_facts(llm_whole_t *w, const llm_delta_t *p)
 
     w->seen |= 1U << p->kind;
 
-    if (p->kind == LLM_DELTA_FINISH) {
-        w->finish = p->finish;
-    }
+    switch (p->kind) {
 
-    if (p->kind == LLM_DELTA_SEAL) {
+    case LLM_DELTA_TEXT:
+        w->text = p->text;
+        w->texts++;
+        break;
+
+    case LLM_DELTA_FINISH:
+        w->finish = p->finish;
+        break;
+
+    case LLM_DELTA_SEAL:
         w->seal = p->text;
+        break;
+
+    default:
+        break;
     }
 }
 
@@ -529,8 +542,16 @@ llm_whole_text(llm_whole_t *w, llm_str_t name, llm_delta_kind_t kind,
     }
 
     llm_buf_str(w->out, LLM_STR("\":\""));
-    w->kind = kind;
-    llm_whole_look(w, LLM_LOOK_TEXT, from, body);
+
+    if (kind == LLM_DELTA_TEXT && w->texts == 1) {
+        /* most answers: no second look */
+        llm_buf_str(w->out, llm_chat_inner(w->text));
+
+    } else {
+        w->kind = kind;
+        llm_whole_look(w, LLM_LOOK_TEXT, from, body);
+    }
+
     llm_buf_str(w->out, LLM_STR("\""));
 }
 
@@ -604,6 +625,7 @@ llm_chat_whole(llm_reply_t *r, const llm_dialect_t *from, llm_str_t body,
         }
 
         w.seen = 0;
+        w.texts = 0;
         w.finish = LLM_FINISH_NONE;
         w.seal = LLM_NOSTR;
         llm_whole_look(&w, LLM_LOOK_FACTS, from, body);

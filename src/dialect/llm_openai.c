@@ -181,6 +181,26 @@ llm_openai_pick(llm_str_t body, llm_json_want_t *want, size_t want_n)
 }
 
 
+llm_rc_t
+llm_openai_next(llm_json_iter_t *it, llm_json_want_t *want, size_t want_n)
+{
+    llm_rc_t           rc;
+    llm_json_member_t  m;
+
+    rc = llm_json_next_pick(it, want, want_n);
+
+    if (rc != LLM_BAD) {
+        return rc;
+    }
+
+    if (llm_json_next(it, &m) != LLM_OK) {
+        return LLM_NONE;
+    }
+
+    return llm_openai_pick(m.value, want, want_n);
+}
+
+
 static void
 llm_usage_count(llm_str_t value, uint64_t *n)
 {

@@ -64,6 +64,11 @@ void llm_openai_usage(llm_str_t object, llm_usage_t *usage);
  * first one counts, because refusing its answer would help nobody. */
 llm_rc_t llm_openai_pick(llm_str_t body, llm_json_want_t *want, size_t want_n);
 
+/* The same of the next element of an array that is well-formed.  LLM_OK,
+ * LLM_NONE at the end, LLM_BAD: that one is no object. */
+llm_rc_t llm_openai_next(llm_json_iter_t *it, llm_json_want_t *want,
+    size_t want_n);
+
 /* The text between the quotes of a raw string, else the raw value itself. */
 llm_str_t llm_openai_word(llm_json_kind_t kind, llm_str_t value);
 

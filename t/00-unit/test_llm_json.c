@@ -674,6 +674,46 @@ test_numbers(void)
 
 
 static void
+test_next_pick(void)
+{
+    llm_json_iter_t    it;
+    llm_json_member_t  m;
+
+    want[0].name = LLM_STR("model");
+    want[1].name = LLM_STR("stream");
+
+    (void) llm_json_begin(&it, V(" [{\"model\":\"a\",\"x\":[{\"model\":1}]} ,"
+                                 "{}, 7, {\"model\":1,\"model\":2}]"));
+
+    is_int(llm_json_more(&it), 1, "there is a first");
+    is_int(llm_json_next_pick(&it, want, 2), LLM_OK, "the first");
+    is_str(want[0].value, "\"a\"", "its member");
+    is_int(want[1].value.data == NULL, 1, "and none that it has not");
+    is_int(llm_json_next_pick(&it, want, 2), LLM_OK, "an empty one");
+    is_int(want[0].value.data == NULL, 1, "without anything");
+
+    is_int(llm_json_next_pick(&it, want, 2), LLM_BAD, "no object");
+    is_int(llm_json_next_pick(&it, want, 2), LLM_BAD, "where it was");
+    is_int(llm_json_next(&it, &m), LLM_OK, "which is a value");
+    is_str(m.value, "7", "of its own");
+
+    is_int(llm_json_next_pick(&it, want, 2), LLM_BAD, "a name twice");
+    is_int(llm_json_more(&it), 1, "is still there");
+    is_int(llm_json_next(&it, &m), LLM_OK, "until it was passed");
+    is_int(llm_json_more(&it), 0, "the last one");
+    is_int(llm_json_next_pick(&it, want, 2), LLM_NONE, "the end");
+    is_int(llm_json_next_pick(&it, want, 2), LLM_NONE, "stays the end");
+
+    (void) llm_json_begin(&it, V("[{\"a\":1}]x"));
+    is_int(llm_json_next_pick(&it, want, 2), LLM_OK, "before garbage");
+    is_int(llm_json_next_pick(&it, want, 2), LLM_BAD, "garbage");
+
+    (void) llm_json_begin(&it, V("[{\"a\":1"));
+    is_int(llm_json_next_pick(&it, want, 2), LLM_BAD, "cut");
+}
+
+
+static void
 test_kind(void)
 {
     is_int(llm_json_kind(V("{")), LLM_JSON_OBJECT, "object");
@@ -697,6 +737,7 @@ main(void)
     test_prefixes();
     test_places();
     test_iterate();
+    test_next_pick();
     test_get();
     test_key_is();
     test_unescape();

@@ -1,7 +1,7 @@
 /*
  * JSON: spans lie inside the text and in order, a part of a good text is good,
- * what is wrong stays wrong with more behind it, pick and iteration agree, and
- * a written string reads back as what it was.
+ * what is wrong stays wrong with more behind it, pick and iteration agree,
+ * separately and together, and a written string reads back as what it was.
  */
 
 #include <stdlib.h>
@@ -104,6 +104,51 @@ try_pick(llm_str_t text)
         MUST(rc != LLM_OK || llm_json_check(m.value) == LLM_OK
              || m.kind < LLM_JSON_STRING);
     }
+}
+
+
+/* Both in one scan find what they find one after the other. */
+static void
+try_next_pick(llm_str_t text)
+{
+    int                more;
+    size_t             at, i;
+    llm_rc_t           rc, one;
+    llm_json_want_t    want[2], other[2];
+    llm_json_iter_t    it, fused;
+    llm_json_error_t   error;
+    llm_json_member_t  m;
+
+    want[0].name = other[0].name = LLM_STR("model");
+    want[1].name = other[1].name = LLM_STR("a");
+
+    if (llm_json_begin(&it, text) != LLM_OK) {
+        return;
+    }
+
+    do {
+        fused = it;
+        more = llm_json_more(&it);
+        one = llm_json_next_pick(&fused, want, 2);
+        rc = llm_json_next(&it, &m);
+
+        MUST(rc != LLM_OK || more);
+        MUST(rc != LLM_NONE || (one == LLM_NONE && !more));
+
+        if (rc != LLM_OK || m.kind != LLM_JSON_OBJECT
+            || llm_json_pick(m.value, other, 2, &error, &at) != LLM_OK)
+        {
+            MUST(one != LLM_OK);
+            continue;
+        }
+
+        MUST(one == LLM_OK && fused.pos == it.pos);
+
+        for (i = 0; i < 2; i++) {
+            MUST(llm_str_eq(want[i].value, other[i].value));
+        }
+
+    } while (rc == LLM_OK);
 }
 
 
@@ -212,6 +257,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     walk(text, 6, rc == LLM_OK);
     try_pick(text);
+    try_next_pick(text);
     try_string(text);
     try_number(text);
 
