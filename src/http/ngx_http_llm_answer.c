@@ -98,6 +98,7 @@ ngx_http_llm_choose_mode(ngx_http_llm_ctx_t *ctx)
         ngx_http_llm_arm(ctx, timeout->idle);
 
     } else if (!ctx->analyze
+               && (!send->translated || llm_front_find(ctx->endpoint))
                && ngx_http_llm_type_is(&send->content_type,
                                        "text/event-stream"))
     {
@@ -470,7 +471,7 @@ ngx_http_llm_answer_classify(ngx_http_llm_ctx_t *ctx)
         return;
     }
 
-    if (body.len
+    if (body.len && !send->translated
         && llm_endpoint_info(ctx->endpoint)->body == LLM_BODY_MULTIPART
         && !ngx_http_llm_type_is(&send->content_type, "application/json"))
     {
