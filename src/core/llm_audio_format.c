@@ -1,8 +1,62 @@
 /*
- * Audio formats by their first bytes and by media type.
+ * Audio formats by their first bytes, by media type and by file name.
  */
 
 #include "llm_multipart.h"
+
+
+typedef struct {
+    llm_str_t  name;                    /* in lower-case letters */
+    llm_str_t  format;
+} llm_audio_name_t;
+
+
+static const llm_audio_name_t  llm_audio_types[] = {
+    { LLM_STR("audio/mpeg"), LLM_STR("mp3") },
+    { LLM_STR("audio/mp3"), LLM_STR("mp3") },
+    { LLM_STR("audio/x-mp3"), LLM_STR("mp3") },
+    { LLM_STR("audio/mpga"), LLM_STR("mp3") },
+    { LLM_STR("audio/wav"), LLM_STR("wav") },
+    { LLM_STR("audio/x-wav"), LLM_STR("wav") },
+    { LLM_STR("audio/wave"), LLM_STR("wav") },
+    { LLM_STR("audio/vnd.wave"), LLM_STR("wav") },
+    { LLM_STR("audio/ogg"), LLM_STR("ogg") },
+    { LLM_STR("audio/opus"), LLM_STR("ogg") },
+    { LLM_STR("audio/vorbis"), LLM_STR("ogg") },
+    { LLM_STR("application/ogg"), LLM_STR("ogg") },
+    { LLM_STR("audio/flac"), LLM_STR("flac") },
+    { LLM_STR("audio/x-flac"), LLM_STR("flac") },
+    { LLM_STR("audio/mp4"), LLM_STR("m4a") },
+    { LLM_STR("audio/m4a"), LLM_STR("m4a") },
+    { LLM_STR("audio/x-m4a"), LLM_STR("m4a") },
+    { LLM_STR("video/mp4"), LLM_STR("m4a") },
+    { LLM_STR("audio/webm"), LLM_STR("webm") },
+    { LLM_STR("video/webm"), LLM_STR("webm") },
+    { LLM_STR("audio/aac"), LLM_STR("aac") },
+    { LLM_STR("audio/x-aac"), LLM_STR("aac") },
+    { LLM_STR("audio/aiff"), LLM_STR("aiff") },
+    { LLM_STR("audio/x-aiff"), LLM_STR("aiff") },
+    { LLM_NOSTR, LLM_NOSTR }
+};
+
+
+static const llm_audio_name_t  llm_audio_suffixes[] = {
+    { LLM_STR("mp3"), LLM_STR("mp3") },
+    { LLM_STR("mpga"), LLM_STR("mp3") },
+    { LLM_STR("mpeg"), LLM_STR("mp3") },
+    { LLM_STR("wav"), LLM_STR("wav") },
+    { LLM_STR("ogg"), LLM_STR("ogg") },
+    { LLM_STR("oga"), LLM_STR("ogg") },
+    { LLM_STR("opus"), LLM_STR("ogg") },
+    { LLM_STR("flac"), LLM_STR("flac") },
+    { LLM_STR("m4a"), LLM_STR("m4a") },
+    { LLM_STR("mp4"), LLM_STR("m4a") },
+    { LLM_STR("webm"), LLM_STR("webm") },
+    { LLM_STR("aac"), LLM_STR("aac") },
+    { LLM_STR("aif"), LLM_STR("aiff") },
+    { LLM_STR("aiff"), LLM_STR("aiff") },
+    { LLM_NOSTR, LLM_NOSTR }
+};
 
 
 /* An MPEG audio frame: sync, layer, bit rate and sample rate are all valid. */
@@ -12,6 +66,14 @@ llm_audio_is_mpeg(const unsigned char *p)
     return p[0] == 0xff && (p[1] & 0xe0) == 0xe0
            && (p[1] & 0x18) != 0x08 && (p[1] & 0x06) != 0
            && (p[2] & 0xf0) != 0xf0 && (p[2] & 0x0c) != 0x0c;
+}
+
+
+/* The sync of ADTS, whose layer is 0, and a sample rate that exists. */
+static int
+llm_audio_is_adts(const unsigned char *p)
+{
+    return p[0] == 0xff && (p[1] & 0xf6) == 0xf0 && (p[2] & 0x3c) <= 0x30;
 }
 
 
@@ -48,8 +110,45 @@ llm_audio_sniff(llm_str_t head)
         return LLM_STR("webm");
     }
 
+    if (head.len >= 12 && memcmp(p, "FORM", 4) == 0
+        && memcmp(p + 8, "AIF", 3) == 0)
+    {
+        return LLM_STR("aiff");
+    }
+
     if (memcmp(p, "ID3", 3) == 0 || llm_audio_is_mpeg(p)) {
         return LLM_STR("mp3");
+    }
+
+    return llm_audio_is_adts(p) ? LLM_STR("aac") : LLM_NOSTR;
+}
+
+
+static llm_str_t
+llm_audio_find(const llm_audio_name_t *known, llm_str_t name)
+{
+    size_t         k;
+    unsigned char  c;
+
+    for ( /* void */ ; known->name.len; known++) {
+
+        if (known->name.len != name.len) {
+            continue;
+        }
+
+        for (k = 0; k < name.len; k++) {
+            c = name.data[k];
+            if (c >= 'A' && c <= 'Z') {
+                c |= 0x20;
+            }
+            if (c != known->name.data[k]) {
+                break;
+            }
+        }
+
+        if (k == name.len) {
+            return known->format;
+        }
     }
 
     return LLM_NOSTR;
@@ -59,38 +158,8 @@ llm_audio_sniff(llm_str_t head)
 llm_str_t
 llm_audio_extension(llm_str_t media_type)
 {
-    size_t         i, k, len;
+    size_t         len;
     unsigned char  c;
-
-    static const struct {
-        llm_str_t  type;
-        llm_str_t  extension;
-    } known[] = {
-#define ROW(type, extension)                                                  \
-        { { sizeof(type) - 1, (const unsigned char *) type },                 \
-          { sizeof(extension) - 1, (const unsigned char *) extension } }
-        ROW("audio/mpeg", "mp3"),
-        ROW("audio/mp3", "mp3"),
-        ROW("audio/x-mp3", "mp3"),
-        ROW("audio/mpga", "mp3"),
-        ROW("audio/wav", "wav"),
-        ROW("audio/x-wav", "wav"),
-        ROW("audio/wave", "wav"),
-        ROW("audio/vnd.wave", "wav"),
-        ROW("audio/ogg", "ogg"),
-        ROW("audio/opus", "ogg"),
-        ROW("audio/vorbis", "ogg"),
-        ROW("application/ogg", "ogg"),
-        ROW("audio/flac", "flac"),
-        ROW("audio/x-flac", "flac"),
-        ROW("audio/mp4", "m4a"),
-        ROW("audio/m4a", "m4a"),
-        ROW("audio/x-m4a", "m4a"),
-        ROW("video/mp4", "m4a"),
-        ROW("audio/webm", "webm"),
-        ROW("video/webm", "webm")
-#undef ROW
-    };
 
     for (len = 0; len < media_type.len; len++) {
         c = media_type.data[len];
@@ -99,26 +168,35 @@ llm_audio_extension(llm_str_t media_type)
         }
     }
 
-    for (i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+    media_type.len = len;
 
-        if (known[i].type.len != len) {
-            continue;
-        }
+    return llm_audio_find(llm_audio_types, media_type);
+}
 
-        for (k = 0; k < len; k++) {
-            c = media_type.data[k];
-            if (c >= 'A' && c <= 'Z') {
-                c |= 0x20;
-            }
-            if (c != known[i].type.data[k]) {
-                break;
-            }
-        }
 
-        if (k == len) {
-            return known[i].extension;
+llm_str_t
+llm_audio_format(llm_str_t head, llm_str_t media_type, llm_str_t filename)
+{
+    llm_str_t  format;
+
+    format = llm_audio_sniff(head);
+
+    if (format.len == 0) {
+        format = llm_audio_extension(media_type);
+    }
+
+    if (format.len || filename.len == 0) {
+        return format;
+    }
+
+    for (format = filename; format.len; format.len--) {
+        if (format.data[format.len - 1] == '.') {
+            break;
         }
     }
 
-    return LLM_NOSTR;
+    filename.data += format.len;
+    filename.len -= format.len;
+
+    return llm_audio_find(llm_audio_suffixes, filename);
 }

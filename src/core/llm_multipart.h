@@ -44,10 +44,13 @@ const llm_part_t *llm_multipart_find(const llm_part_t *part, size_t part_n,
 size_t llm_multipart_count(const llm_part_t *part, size_t part_n,
     llm_str_t name);
 
-/* The audio format by magic bytes ("wav", "mp3", "ogg", "flac", "m4a", "webm"),
- * or an empty view; and by a media type such as audio/mpeg. */
+/* The audio format by magic bytes ("wav", "mp3", "ogg", "flac", "m4a", "webm",
+ * "aac", "aiff"), or an empty view; by a media type such as audio/mpeg; and by
+ * all that is known of a file: first its bytes, last its name. */
 llm_str_t llm_audio_sniff(llm_str_t head);
 llm_str_t llm_audio_extension(llm_str_t media_type);
+llm_str_t llm_audio_format(llm_str_t head, llm_str_t media_type,
+    llm_str_t filename);
 
 #pragma GCC visibility pop
 

@@ -5,11 +5,31 @@
 #include "llm_anthropic.h"
 #include "llm_front.h"
 #include "llm_gemini.h"
+#include "llm_openrouter.h"
+
+#define LLM_EP_SPEECH_TEXT  (LLM_EP_BIT(LLM_EP_TRANSCRIPTIONS)                \
+                             | LLM_EP_BIT(LLM_EP_TRANSLATIONS))
 
 
 static const llm_swap_t  llm_gemini_swaps[] = {
     { LLM_EP_EMBEDDINGS, llm_gemini_embed_request, llm_gemini_embed_whole },
     { LLM_EP_UNKNOWN, NULL, NULL }
+};
+
+
+/* 20 MB is what Google takes of a request with its sound inside. */
+static const llm_speech_way_t  llm_gemini_speech = {
+    .endpoints = LLM_EP_SPEECH_TEXT,
+    .max = 20 * 1024 * 1024,
+    .request = llm_gemini_speech_request,
+    .deltas = llm_gemini_deltas
+};
+
+
+static const llm_speech_way_t  llm_openrouter_speech = {
+    .endpoints = LLM_EP_BIT(LLM_EP_TRANSCRIPTIONS),
+    .request = llm_openrouter_speech_request,
+    .deltas = llm_openrouter_speech_deltas
 };
 
 
@@ -64,7 +84,25 @@ static const llm_dialect_t  llm_dialects[] = {
         .request = llm_gemini_request,
         .deltas = llm_gemini_deltas,
         .stream = llm_gemini_stream,
-        .swaps = llm_gemini_swaps
+        .swaps = llm_gemini_swaps,
+        .speech = &llm_gemini_speech
+    },
+    {
+        .name = LLM_STR("openrouter"),
+        .auth_header = LLM_STR("Authorization"),
+        .auth_prefix = LLM_STR("Bearer "),
+        .native = LLM_EP_ALL & ~(LLM_EP_BIT(LLM_EP_MESSAGES)
+                                 | LLM_EP_SPEECH_TEXT),
+        .path = llm_openai_path,
+        .answer = llm_openai_answer,
+        .refusal = llm_openai_refusal,
+        .event = llm_openai_event,
+        .text = llm_openai_text,
+        .key_looks_right = llm_openai_key_looks_right,
+        .request = llm_openai_request,
+        .deltas = llm_openai_deltas,
+        .stream = llm_openai_stream,
+        .speech = &llm_openrouter_speech
     },
     {
         .name = LLM_STR("mock"),
@@ -104,7 +142,7 @@ llm_dialect_find(llm_str_t name)
 llm_str_t
 llm_dialect_names(void)
 {
-    return LLM_STR("openai, anthropic, gemini, mock");
+    return LLM_STR("openai, anthropic, gemini, openrouter, mock");
 }
 
 
@@ -123,6 +161,14 @@ llm_dialect_swap(const llm_dialect_t *d, llm_endpoint_t ep)
 }
 
 
+const llm_speech_way_t *
+llm_dialect_speech(const llm_dialect_t *d, llm_endpoint_t ep)
+{
+    return d->speech && (d->speech->endpoints & LLM_EP_BIT(ep)) ? d->speech
+                                                                : NULL;
+}
+
+
 llm_way_t
 llm_dialect_way(const llm_dialect_t *d, llm_endpoint_t ep)
 {
@@ -130,7 +176,9 @@ llm_dialect_way(const llm_dialect_t *d, llm_endpoint_t ep)
         return LLM_WAY_NATIVE;
     }
 
-    if ((d->request && llm_front_find(ep)) || llm_dialect_swap(d, ep)) {
+    if ((d->request && llm_front_find(ep)) || llm_dialect_swap(d, ep)
+        || llm_dialect_speech(d, ep))
+    {
         return LLM_WAY_HUB;
     }
 

@@ -15,6 +15,7 @@
 #include "llm_delta.h"
 #include "llm_price.h"
 #include "llm_request.h"
+#include "llm_speech.h"
 #include "llm_sse.h"
 
 #pragma GCC visibility push(hidden)
@@ -164,6 +165,9 @@ struct llm_dialect_s {
 
     /* What else it serves; ends with LLM_EP_UNKNOWN.  NULL: nothing. */
     const llm_swap_t  *swaps;
+
+    /* How it is asked for transcripts, where it takes no form; else NULL. */
+    const llm_speech_way_t  *speech;
 };
 
 #define LLM_EP_BIT(ep)  (1U << (ep))
@@ -173,6 +177,10 @@ llm_way_t llm_dialect_way(const llm_dialect_t *d, llm_endpoint_t ep);
 
 /* How an endpoint is swapped, or NULL: it is not. */
 const llm_swap_t *llm_dialect_swap(const llm_dialect_t *d, llm_endpoint_t ep);
+
+/* How it is asked for transcripts in JSON, or NULL: it is not. */
+const llm_speech_way_t *llm_dialect_speech(const llm_dialect_t *d,
+    llm_endpoint_t ep);
 
 /* The row with that name, or NULL; and the names, for error messages. */
 const llm_dialect_t *llm_dialect_find(llm_str_t name);

@@ -77,21 +77,29 @@ llm_gemini_put_model(llm_str_t model, llm_buf_t *out)
 void
 llm_gemini_path(llm_endpoint_t ep, const llm_place_t *place, llm_buf_t *out)
 {
-    if (ep != LLM_EP_CHAT && ep != LLM_EP_EMBEDDINGS) {
-        llm_openai_path(ep, place, out);
+    switch (ep) {
+
+    case LLM_EP_CHAT:
+        llm_gemini_put_model(place->model, out);
+        llm_buf_str(out, place->stream
+                         ? LLM_STR(":streamGenerateContent?alt=sse")
+                         : LLM_STR(":generateContent"));
         return;
-    }
 
-    llm_gemini_put_model(place->model, out);
+    case LLM_EP_TRANSCRIPTIONS:
+    case LLM_EP_TRANSLATIONS:
+        llm_gemini_put_model(place->model, out);
+        llm_buf_str(out, LLM_STR(":generateContent"));
+        return;
 
-    if (ep == LLM_EP_EMBEDDINGS) {
+    case LLM_EP_EMBEDDINGS:
+        llm_gemini_put_model(place->model, out);
         llm_buf_str(out, LLM_STR(":batchEmbedContents"));
         return;
-    }
 
-    llm_buf_str(out, place->stream
-                     ? LLM_STR(":streamGenerateContent?alt=sse")
-                     : LLM_STR(":generateContent"));
+    default:
+        llm_openai_path(ep, place, out);
+    }
 }
 
 
@@ -366,14 +374,38 @@ llm_gemini_content(llm_str_t candidate, llm_answer_t *out)
 }
 
 
+/* A generateContent answer that is no error. */
+static void
+llm_gemini_generated(const llm_json_want_t *want, llm_buf_t *mem,
+    llm_answer_t *out)
+{
+    llm_str_t          reason;
+    llm_json_member_t  first;
+
+    out->model = llm_openai_word(want[LLM_GA_MODEL].kind,
+                                 want[LLM_GA_MODEL].value);
+    reason = llm_gemini_blocked(want);
+
+    if (reason.len) {
+        out->class = LLM_CLASS_CONTENT_FILTER;
+        out->message = llm_gemini_blocked_message(reason, mem);
+
+    } else if (llm_gemini_first(want[LLM_GA_CANDIDATES].value, &first)) {
+        llm_gemini_content(first.value, out);
+
+    } else {
+        out->class = LLM_CLASS_BAD_ANSWER;
+    }
+}
+
+
 void
 llm_gemini_answer(llm_endpoint_t ep, llm_str_t body, llm_buf_t *mem,
     llm_answer_t *out)
 {
     unsigned            brief;
-    llm_str_t           reason;
     llm_json_want_t     want[LLM_GA_COUNT];
-    llm_json_member_t   first;
+    llm_json_member_t   m;
     llm_openai_error_t  e;
 
     brief = out->brief;
@@ -394,30 +426,33 @@ llm_gemini_answer(llm_endpoint_t ep, llm_str_t body, llm_buf_t *mem,
 
     llm_gemini_usage(want[LLM_GA_USAGE].value, &out->usage);
 
-    if (ep == LLM_EP_EMBEDDINGS
-        && (llm_json_get(body, LLM_STR("embeddings"), &first) != LLM_OK
-            || first.kind != LLM_JSON_ARRAY))
-    {
-        out->class = LLM_CLASS_BAD_ANSWER;
-    }
+    switch (ep) {
 
-    if (ep != LLM_EP_CHAT) {
-        return;
-    }
+    case LLM_EP_CHAT:
+        llm_gemini_generated(want, mem, out);
+        break;
 
-    out->model = llm_openai_word(want[LLM_GA_MODEL].kind,
-                                 want[LLM_GA_MODEL].value);
-    reason = llm_gemini_blocked(want);
+    case LLM_EP_TRANSCRIPTIONS:
+    case LLM_EP_TRANSLATIONS:
+        llm_gemini_generated(want, mem, out);
 
-    if (reason.len) {
-        out->class = LLM_CLASS_CONTENT_FILTER;
-        out->message = llm_gemini_blocked_message(reason, mem);
+        if (out->class == LLM_CLASS_OK) {
+            out->class = llm_gemini_speech_class(out->finish_reason);
+        }
 
-    } else if (llm_gemini_first(want[LLM_GA_CANDIDATES].value, &first)) {
-        llm_gemini_content(first.value, out);
+        break;
 
-    } else {
-        out->class = LLM_CLASS_BAD_ANSWER;
+    case LLM_EP_EMBEDDINGS:
+        if (llm_json_get(body, LLM_STR("embeddings"), &m) != LLM_OK
+            || m.kind != LLM_JSON_ARRAY)
+        {
+            out->class = LLM_CLASS_BAD_ANSWER;
+        }
+
+        break;
+
+    default:
+        break;
     }
 }
 

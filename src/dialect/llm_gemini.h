@@ -41,6 +41,9 @@ void llm_gemini_usage(llm_str_t object, llm_usage_t *usage);
 /* What a finishReason, between its quotes, is in the hub's words. */
 llm_finish_t llm_gemini_finish(llm_str_t reason);
 
+/* What the finishReason of a transcript, between its quotes, makes of it. */
+llm_class_t llm_gemini_speech_class(llm_str_t reason);
+
 /* Why a prompt got no answer: a raw string, or empty. */
 llm_str_t llm_gemini_blocked(const llm_json_want_t *want);
 
@@ -87,6 +90,8 @@ void llm_gemini_deltas(llm_str_t body, const llm_sink_t *sink);
 llm_rc_t llm_gemini_embed_request(llm_str_t model, llm_str_t body,
     llm_buf_t *out, llm_loss_t *loss);
 void llm_gemini_embed_whole(llm_str_t model, llm_str_t body, llm_buf_t *out);
+llm_rc_t llm_gemini_speech_request(const llm_speech_t *s, llm_buf_t *out,
+    size_t *at, llm_loss_t *loss);
 
 #pragma GCC visibility pop
 

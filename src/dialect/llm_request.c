@@ -306,7 +306,7 @@ llm_request_json(llm_request_t *r, llm_endpoint_t ep, llm_str_t body,
 /* ---- multipart ----------------------------------------------------- */
 
 
-static llm_str_t
+llm_str_t
 llm_request_part_text(const llm_request_t *r, const llm_part_t *part)
 {
     llm_str_t  s;
@@ -389,6 +389,8 @@ llm_request_file(llm_request_t *r, llm_code_t *code, llm_str_t *message)
     }
 
     r->audio_ms = llm_audio_estimate(head, head.len);
+    r->sound = head;
+    r->format = llm_audio_format(head, file->type, file->filename);
 
     return LLM_OK;
 }

@@ -99,6 +99,8 @@ typedef struct {
     size_t           part_n;
     size_t           close_at;
     llm_str_t        response_format;   /* audio: json (default) text srt … */
+    llm_str_t        sound;             /* … the file itself, or empty */
+    llm_str_t        format;            /* … "wav", or empty: nobody can tell */
     unsigned         need;              /* LLM_CAN_… bits */
     unsigned         stream:1;
     unsigned         include_usage:1;   /* the client asked for usage */
@@ -127,6 +129,9 @@ llm_rc_t llm_request_json(llm_request_t *r, llm_endpoint_t ep, llm_str_t body,
 llm_rc_t llm_request_multipart(llm_request_t *r, llm_endpoint_t ep,
     llm_str_t body, llm_str_t content_type, llm_part_t *part, llm_code_t *code,
     llm_str_t *message);
+
+/* The text of a part, without white space around it. */
+llm_str_t llm_request_part_text(const llm_request_t *r, const llm_part_t *part);
 
 /* A second look at a JSON request, where limits or declared capabilities ask
  * for it: prompt_tokens, output_tokens, and the needs that only the messages

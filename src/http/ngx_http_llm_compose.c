@@ -460,7 +460,7 @@ ngx_http_llm_compose_type(ngx_http_llm_ctx_t *ctx, ngx_str_t *type)
 {
     ngx_table_elt_t  *h;
 
-    if (ctx->raw_audio.len) {
+    if (ctx->raw_audio.len && !ctx->send->translated) {
 
         type->data = ngx_pnalloc(ctx->request->pool,
                                  sizeof("multipart/form-data; boundary="
@@ -479,7 +479,9 @@ ngx_http_llm_compose_type(ngx_http_llm_ctx_t *ctx, ngx_str_t *type)
 
     h = ctx->request->headers_in.content_type;
 
-    if (ctx->facts.kind == LLM_BODY_JSON || h == NULL) {
+    if (ctx->facts.kind == LLM_BODY_JSON || h == NULL
+        || ctx->send->translated)
+    {
         ngx_str_set(type, "application/json");
         return NGX_OK;
     }

@@ -26,8 +26,19 @@ ngx_http_llm_compose_body(ngx_http_llm_ctx_t *ctx,
     ngx_str_t  text;
 
     if (ctx->send->translated) {
-        return ngx_http_llm_add_memory(ctx, body, ctx->translation.data,
-                                       ctx->translation.len);
+
+        if (ngx_http_llm_add_memory(ctx, body, ctx->translation.data,
+                                    ctx->translation.len)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        if (ngx_http_llm_speech(ctx)) {
+            body->length += ngx_http_llm_speech_rewind(ctx);
+        }
+
+        return NGX_OK;
     }
 
     if (ctx->analyze) {

@@ -10,6 +10,7 @@
  * app.c                 an application behind a split, by the proxy module
  * attempt.c, wait.c     picks target and key, waits, retries, gives up
  * translate.c           its body, its answer, its events in another dialect
+ * speech.c              an upload as JSON, where a provider takes no form
  * compose.c, _body.c    the bytes of one attempt's request
  * upstream.c, park.c    one attempt on a fresh ngx_http_upstream_t
  * head.c, frame.c       an answer's head and the framing of its body
@@ -45,6 +46,7 @@
 typedef struct ngx_http_llm_ctx_s     ngx_http_llm_ctx_t;
 typedef struct ngx_http_llm_shadow_s  ngx_http_llm_shadow_t;
 typedef struct ngx_http_llm_admission_s  ngx_http_llm_admission_t;
+typedef struct ngx_http_llm_sound_s  ngx_http_llm_sound_t;
 
 
 /* What the request is waiting for. */
@@ -176,6 +178,7 @@ struct ngx_http_llm_ctx_s {
     ngx_str_t                    user;
     ngx_str_t                    prompt;        /* the body made of them */
     ngx_str_t                    translation;   /* the body of this attempt */
+    ngx_http_llm_sound_t        *sound;         /* … goes on with; or NULL */
 
     /* the loop */
     ngx_uint_t                   current;       /* index of the target */
@@ -482,6 +485,21 @@ llm_event_t ngx_http_llm_translate_event(ngx_http_llm_ctx_t *ctx,
     const llm_sse_event_t *ev, llm_buf_t *mem);
 ngx_int_t ngx_http_llm_translate_error(ngx_http_llm_ctx_t *ctx);
 void ngx_http_llm_translate_end(ngx_http_llm_ctx_t *ctx, llm_buf_t *out);
+
+/*
+ * speech.c.  speech: how the provider of this attempt is asked for a transcript
+ * in JSON, or NULL.  request: makes ctx->translation, behind which sound and
+ * rest follow from an output filter; rewind: to their beginning, returns
+ * their length; output: sets the filter.  whole: the client's answer, and its
+ * type.
+ */
+const llm_speech_way_t *ngx_http_llm_speech(ngx_http_llm_ctx_t *ctx);
+ngx_int_t ngx_http_llm_speech_request(ngx_http_llm_ctx_t *ctx,
+    llm_loss_t *loss, llm_rc_t *rc);
+off_t ngx_http_llm_speech_rewind(ngx_http_llm_ctx_t *ctx);
+ngx_int_t ngx_http_llm_speech_output(ngx_http_llm_ctx_t *ctx);
+void ngx_http_llm_speech_whole(ngx_http_llm_ctx_t *ctx, llm_str_t body,
+    llm_buf_t *out, ngx_str_t *type);
 
 /* compose.c, compose_body.c: the bytes of an attempt's request; the model's
  * name at a target. */

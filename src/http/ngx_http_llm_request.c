@@ -465,22 +465,17 @@ ngx_http_llm_read_form(ngx_http_llm_ctx_t *ctx, llm_str_t *message)
 static llm_code_t
 ngx_http_llm_read_audio(ngx_http_llm_ctx_t *ctx, llm_str_t *message)
 {
-    llm_str_t   type, head, extension;
-    ngx_str_t  *value;
+    llm_str_t   head, format;
+    ngx_str_t  *type;
 
-    value = &ctx->request->headers_in.content_type->value;
-    type = ngx_http_llm_view(value);
-
-    extension = llm_audio_extension(type);
+    type = &ctx->request->headers_in.content_type->value;
 
     head = ngx_http_llm_view(&ctx->body);
     head.len = ngx_min(head.len, 64);
 
-    if (llm_audio_sniff(head).len) {
-        extension = llm_audio_sniff(head);
-    }
+    format = llm_audio_format(head, ngx_http_llm_view(type), LLM_NOSTR);
 
-    if (extension.len == 0) {
+    if (format.len == 0) {
         *message = LLM_STR("send multipart/form-data, or the audio itself "
                            "with an audio content type");
         return LLM_CODE_CALLER_MEDIA_TYPE;
@@ -490,11 +485,14 @@ ngx_http_llm_read_audio(ngx_http_llm_ctx_t *ctx, llm_str_t *message)
         return LLM_CODE_CALLER_EMPTY_AUDIO;
     }
 
-    ctx->raw_audio.len = extension.len;
-    ctx->raw_audio.data = (u_char *) extension.data;
+    ctx->raw_audio.len = format.len;
+    ctx->raw_audio.data = (u_char *) format.data;
 
     ctx->facts.kind = LLM_BODY_ANY;
     ctx->facts.need = LLM_CAN_TRANSCRIBE;
+    ctx->facts.response_format = LLM_STR("json");
+    ctx->facts.sound = ctx->facts.body;
+    ctx->facts.format = format;
     ctx->facts.audio_ms = llm_audio_estimate(head, ctx->body.len);
 
     return LLM_CODE_NONE;

@@ -175,6 +175,10 @@ ngx_http_llm_translate_body(ngx_http_llm_ctx_t *ctx, ngx_str_t *body,
     const llm_swap_t         *swap;
     ngx_http_llm_provider_t  *provider;
 
+    if (ngx_http_llm_speech(ctx)) {
+        return ngx_http_llm_speech_request(ctx, loss, rc);
+    }
+
     provider = ctx->send->target->provider;
     swap = llm_dialect_swap(provider->dialect, ctx->endpoint);
 
@@ -411,6 +415,8 @@ ngx_http_llm_translate_answer(ngx_http_llm_ctx_t *ctx)
     body.data = b->pos;
     body.len = b->last - b->pos;
 
+    ngx_str_set(&send->content_type, "application/json");
+
     for (size = body.len + body.len / 4 + 1024; /* void */; size *= 2) {
 
         mem = ngx_palloc(pool, size);
@@ -420,7 +426,10 @@ ngx_http_llm_translate_answer(ngx_http_llm_ctx_t *ctx)
 
         llm_buf_init(&out, mem, size);
 
-        if (swap) {
+        if (ngx_http_llm_speech(ctx)) {
+            ngx_http_llm_speech_whole(ctx, body, &out, &send->content_type);
+
+        } else if (swap) {
             swap->whole(ngx_http_llm_view(&model), body, &out);
 
         } else {
@@ -442,8 +451,6 @@ ngx_http_llm_translate_answer(ngx_http_llm_ctx_t *ctx)
     b->pos = mem;
     b->last = out.pos;
     b->end = mem + size;
-
-    ngx_str_set(&send->content_type, "application/json");
 
     return NGX_OK;
 }

@@ -169,7 +169,15 @@ ngx_http_llm_upstream_make(ngx_http_llm_ctx_t *ctx)
     u->buffer.temporary = 1;
     u->buffer.tag = u->output.tag;
 
-    return ngx_http_llm_request_chain(ctx, &ctx->send->chain);
+    if (ngx_http_llm_request_chain(ctx, &ctx->send->chain) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (ctx->send->translated && ngx_http_llm_speech(ctx)) {
+        return ngx_http_llm_speech_output(ctx);
+    }
+
+    return NGX_OK;
 }
 
 

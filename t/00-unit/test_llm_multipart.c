@@ -397,7 +397,11 @@ test_audio(void)
     is_str(llm_audio_sniff(LLM_STR("\0\0\0\x20" "ftypM4A ")), "m4a", "m4a");
     is_str(llm_audio_sniff(LLM_STR("\x1a\x45\xdf\xa3\x01")), "webm", "webm");
     is_str(llm_audio_sniff(LLM_STR("\xff\xfb\x90\x44")), "mp3", "bare frame");
-    is_str(llm_audio_sniff(LLM_STR("\xff\xf1\x50\x80")), "", "AAC is not mp3");
+    is_str(llm_audio_sniff(LLM_STR("\xff\xf1\x50\x80")), "aac",
+           "AAC is not mp3");
+    is_str(llm_audio_sniff(LLM_STR("\xff\xf1\x74\x80")), "",
+           "no rate of AAC");
+    is_str(llm_audio_sniff(LLM_STR("FORM\0\0\0\0AIFC")), "aiff", "aiff");
     is_str(llm_audio_sniff(LLM_STR("ID3\x04")), "mp3", "ID3");
     is_str(llm_audio_sniff(LLM_STR("RIFF\0\0\0\0AVI ")), "", "RIFF, no wave");
     is_str(llm_audio_sniff(LLM_STR("RIFF")), "", "RIFF alone");
@@ -413,6 +417,17 @@ test_audio(void)
     is_str(llm_audio_extension(LLM_STR("text/plain")), "", "no audio");
     is_str(llm_audio_extension(LLM_STR("audio/mpegx")), "", "unknown");
     is_str(llm_audio_extension(LLM_NOSTR), "", "nothing");
+
+    is_str(llm_audio_format(LLM_STR("OggS"), LLM_STR("audio/wav"),
+                            LLM_STR("a.mp3")), "ogg", "bytes before words");
+    is_str(llm_audio_format(LLM_STR("text"), LLM_STR("audio/wav"),
+                            LLM_STR("a.mp3")), "wav", "type before name");
+    is_str(llm_audio_format(LLM_NOSTR, LLM_NOSTR, LLM_STR("a.b.AIF")), "aiff",
+           "the name");
+    is_str(llm_audio_format(LLM_NOSTR, LLM_NOSTR, LLM_STR("mp3")), "mp3",
+           "which may be nothing but that");
+    is_str(llm_audio_format(LLM_NOSTR, LLM_NOSTR, LLM_STR("a.mp3.")), "",
+           "or nothing");
 }
 
 

@@ -28,16 +28,6 @@ EOC
 
 my $wav = do { local $/; open my $f, '<:raw', fixture('audio/hello.wav') or die $!; <$f> };
 
-sub form {
-    my (@parts) = @_;
-    my $b = 'x-boundary-7';
-    my $body = '';
-    while (my ($name, $v) = splice @parts, 0, 2) {
-        my ($head, $data) = ref $v ? @$v : ('', $v);
-        $body .= "--$b\r\nContent-Disposition: form-data; name=\"$name\"$head\r\n\r\n$data\r\n";
-    }
-    return ("multipart/form-data; boundary=$b", "$body--$b--\r\n");
-}
 sub file { my ($data, $name) = @_; [ "; filename=\"" . ($name // 'a.wav') . "\"\r\nContent-Type: audio/wav", $data ] }
 
 # the parts of a request, in order: [ name, value ]

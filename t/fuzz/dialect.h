@@ -327,7 +327,7 @@ check_stream(const pair_t *p, llm_str_t body)
 
 /* One of the four, by the lowest bits of `choice`; the others are the check's
  * own. */
-static void
+static inline void
 check_pair(const pair_t *p, unsigned choice, llm_str_t body)
 {
     switch (choice & 3) {

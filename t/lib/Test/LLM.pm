@@ -33,7 +33,7 @@ my $json = JSON::PP->new->utf8->canonical->allow_nonref;
 our @EXPORT = qw(
     finish fixture fixture_text wait_for to_json from_json
     chat chat_body ok_chat ok_stream event_script reply silent_port
-    black_hole now start_all run_all check
+    black_hole now start_all run_all check form
 );
 
 
@@ -151,6 +151,21 @@ sub reply {
              (map { [ header => "$_: $headers->{$_}" ] } sort keys %$headers),
              [ header => "Content-Type: $type" ],
              [ body => $body // '' ] ];
+}
+
+
+# ---- uploads -----------------------------------------------------------------
+
+# form(NAME => $text, NAME => [ $head, $data ], ...): type and body of a form
+sub form {
+    my (@parts) = @_;
+    my $b = 'x-boundary-7';
+    my $body = '';
+    while (my ($name, $v) = splice @parts, 0, 2) {
+        my ($head, $data) = ref $v ? @$v : ('', $v);
+        $body .= "--$b\r\nContent-Disposition: form-data; name=\"$name\"$head\r\n\r\n$data\r\n";
+    }
+    return ("multipart/form-data; boundary=$b", "$body--$b--\r\n");
 }
 
 
