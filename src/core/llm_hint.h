@@ -21,6 +21,9 @@ llm_rc_t llm_hint_duration(llm_str_t s, llm_msec_t *ms);
 llm_rc_t llm_hint_http_date(llm_str_t s, llm_msec_t *epoch_ms);
 llm_rc_t llm_hint_rfc3339(llm_str_t s, llm_msec_t *epoch_ms);
 
+/* Appends "2026-11-20T10:00:00Z"; years from 1970 to 9999. */
+void llm_hint_put_rfc3339(llm_buf_t *out, uint64_t seconds);
+
 /* One of the provider's buckets, known by a hash of its name.  `at` is a reset
  * by the provider's clock, `reset` one counted from the answer; 0: unknown. */
 typedef struct {

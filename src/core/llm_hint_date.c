@@ -6,6 +6,8 @@
 #include "llm_hint.h"
 #include "llm_tz.h"
 
+#define LLM_HINT_LAST_SECOND  253402300799      /* of the year 9999 */
+
 #define LLM_YEAR_MAX  9999
 
 
@@ -327,4 +329,44 @@ llm_hint_rfc3339(llm_str_t text, llm_msec_t *epoch_ms)
     *epoch_ms = (llm_msec_t) ((seconds - zone) * 1000 + ms);
 
     return LLM_OK;
+}
+
+
+static void
+llm_hint_put_digits(llm_buf_t *out, uint64_t n, unsigned width,
+    unsigned char end)
+{
+    unsigned       i;
+    unsigned char  digits[5];
+
+    for (i = width; i > 0; i--) {
+        digits[i - 1] = (unsigned char) ('0' + n % 10);
+        n /= 10;
+    }
+
+    digits[width] = end;
+    llm_buf_put(out, digits, width + 1);
+}
+
+
+void
+llm_hint_put_rfc3339(llm_buf_t *out, uint64_t seconds)
+{
+    int64_t  day, year, month;
+
+    if (seconds > LLM_HINT_LAST_SECOND) {
+        seconds = LLM_HINT_LAST_SECOND;
+    }
+
+    day = (int64_t) (seconds / 86400);
+    seconds %= 86400;
+    llm_tz_civil(day, &year, &month);
+    day -= llm_tz_days(year, month, 1) - 1;
+
+    llm_hint_put_digits(out, (uint64_t) year, 4, '-');
+    llm_hint_put_digits(out, (uint64_t) month, 2, '-');
+    llm_hint_put_digits(out, (uint64_t) day, 2, 'T');
+    llm_hint_put_digits(out, seconds / 3600, 2, ':');
+    llm_hint_put_digits(out, seconds / 60 % 60, 2, ':');
+    llm_hint_put_digits(out, seconds % 60, 2, 'Z');
 }

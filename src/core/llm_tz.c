@@ -40,8 +40,7 @@ llm_tz_days(int64_t year, int64_t month, int64_t day)
 }
 
 
-/* The inverse: year and month of a day. */
-static void
+void
 llm_tz_civil(int64_t days, int64_t *year, int64_t *month)
 {
     int64_t  era, doe, yoe, doy, mp;

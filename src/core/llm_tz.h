@@ -27,6 +27,9 @@ typedef struct {
 /* Days from 1970-01-01 to a date of the Gregorian calendar; month 1 … 12. */
 int64_t llm_tz_days(int64_t year, int64_t month, int64_t day);
 
+/* The inverse: year and month of such a day. */
+void llm_tz_civil(int64_t days, int64_t *year, int64_t *month);
+
 /* Parses the file's bytes (version 2+ data block and footer when present).
  * LLM_OK, LLM_BAD, LLM_FULL (more transitions than fit: the newest are kept,
  * so this is not returned for real zones).  UTC: llm_tz_utc(). */

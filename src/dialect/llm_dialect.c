@@ -59,6 +59,7 @@ static const llm_dialect_t  llm_dialects[] = {
         .native = LLM_EP_BIT(LLM_EP_UNKNOWN) | LLM_EP_BIT(LLM_EP_MODELS)
                   | LLM_EP_BIT(LLM_EP_FILES) | LLM_EP_BIT(LLM_EP_PASSTHROUGH)
                   | LLM_EP_BIT(LLM_EP_MESSAGES),
+        .models = LLM_MODELS_ANTHROPIC,
         .path = llm_anthropic_path,
         .answer = llm_anthropic_answer,
         .refusal = llm_anthropic_refusal,
@@ -75,6 +76,7 @@ static const llm_dialect_t  llm_dialects[] = {
         .root = LLM_STR("/v1beta"),
         .native = LLM_EP_BIT(LLM_EP_UNKNOWN) | LLM_EP_BIT(LLM_EP_MODELS)
                   | LLM_EP_BIT(LLM_EP_FILES) | LLM_EP_BIT(LLM_EP_PASSTHROUGH),
+        .models = LLM_MODELS_GOOGLE,
         .path = llm_gemini_path,
         .answer = llm_gemini_answer,
         .refusal = llm_gemini_refusal,

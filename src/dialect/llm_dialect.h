@@ -13,6 +13,7 @@
 #include "llm_hub.h"
 #include "llm_keypool.h"
 #include "llm_delta.h"
+#include "llm_models.h"
 #include "llm_price.h"
 #include "llm_request.h"
 #include "llm_speech.h"
@@ -122,6 +123,7 @@ struct llm_dialect_s {
     llm_str_t  version_header;          /* "anthropic-version", or empty */
     llm_str_t  version;                 /* its default */
     uint32_t   native;                  /* LLM_EP_BIT()s */
+    llm_models_t  models;               /* the form of its lists of models */
 
     /* Appends the path below root: "/chat/completions"; with a query only where
      * the dialect needs one and no client's can follow. */

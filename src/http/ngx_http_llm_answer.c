@@ -468,6 +468,14 @@ ngx_http_llm_answer_classify(ngx_http_llm_ctx_t *ctx)
 
     if (ctx->request->method != NGX_HTTP_POST) {
         send->outcome.class = ngx_http_llm_resource(ctx, body);
+
+        if (send->translated && send->outcome.class == LLM_CLASS_OK
+            && (send->body == NULL
+                || ngx_http_llm_translate_answer(ctx) != NGX_OK))
+        {
+            send->outcome.class = LLM_CLASS_BAD_ANSWER;
+        }
+
         return;
     }
 

@@ -44,8 +44,6 @@ static void ngx_http_llm_compose_client_key(ngx_http_llm_ctx_t *ctx,
 static void ngx_http_llm_compose_version(ngx_http_llm_ctx_t *ctx,
     llm_buf_t *b);
 static ngx_uint_t ngx_http_llm_under_root(ngx_str_t *path, llm_str_t root);
-static ngx_table_elt_t *ngx_http_llm_find_header(ngx_http_request_t *r,
-    ngx_str_t *name);
 static void ngx_http_llm_compose_passed(ngx_http_llm_ctx_t *ctx,
     llm_buf_t *b);
 static ngx_int_t ngx_http_llm_compose_added(ngx_http_llm_ctx_t *ctx,
@@ -297,7 +295,9 @@ ngx_http_llm_compose_path(ngx_http_llm_ctx_t *ctx, ngx_str_t *path)
 
     ngx_http_llm_path_tail(ctx, &tail);
 
-    if (ngx_http_llm_compose_args(ctx, &args) != NGX_OK) {
+    if (ngx_http_llm_models_args(ctx, &args) != NGX_OK
+        && ngx_http_llm_compose_args(ctx, &args) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -596,7 +596,7 @@ ngx_http_llm_compose_version(ngx_http_llm_ctx_t *ctx, llm_buf_t *b)
 }
 
 
-static ngx_table_elt_t *
+ngx_table_elt_t *
 ngx_http_llm_find_header(ngx_http_request_t *r, ngx_str_t *name)
 {
     ngx_uint_t        i;

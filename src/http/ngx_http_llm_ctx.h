@@ -400,8 +400,18 @@ llm_code_t ngx_http_llm_allowed_asked(ngx_http_llm_ctx_t *ctx,
 llm_code_t ngx_http_llm_allowed_here(ngx_http_llm_ctx_t *ctx,
     llm_str_t *message);
 
-/* models.c: the answer of GET .../models. */
+/*
+ * models.c.  is_anthropic: the client's dialect is Anthropic's, whatever it
+ * asks for.  send: our own answer of GET .../models.  way, args, whole: how a
+ * provider's gets to the client, what query asks for it, and its translation.
+ */
+ngx_uint_t ngx_http_llm_is_anthropic(ngx_http_request_t *r);
 ngx_int_t ngx_http_llm_send_models(ngx_http_llm_ctx_t *ctx);
+llm_way_t ngx_http_llm_models_way(ngx_http_llm_ctx_t *ctx,
+    const llm_dialect_t *dialect);
+ngx_int_t ngx_http_llm_models_args(ngx_http_llm_ctx_t *ctx, ngx_str_t *args);
+ngx_int_t ngx_http_llm_models_whole(ngx_http_llm_ctx_t *ctx, llm_str_t body,
+    llm_buf_t *out);
 
 /* count.c: whether it asks how many tokens a prompt has; our own guess. */
 ngx_uint_t ngx_http_llm_asks_count(ngx_http_llm_ctx_t *ctx);
@@ -467,8 +477,8 @@ void ngx_http_llm_unpark(ngx_http_llm_ctx_t *ctx);
  * attempt; NGX_OK, or NGX_DONE when something else was started instead.
  * translate_answer: send->body becomes what the client gets; answer_dialect is
  * the one that reads it then.  asked: the endpoint that the provider was asked.
- * put_error: an error in the form of an endpoint's clients.  The others belong
- * to events.c and stream.c.
+ * put_error: an error in the form that the client knows.  The others belong to
+ * events.c and stream.c.
  */
 llm_way_t ngx_http_llm_way(ngx_http_llm_ctx_t *ctx,
     ngx_http_llm_provider_t *provider);
@@ -476,8 +486,10 @@ ngx_int_t ngx_http_llm_translate(ngx_http_llm_ctx_t *ctx);
 ngx_int_t ngx_http_llm_translate_answer(ngx_http_llm_ctx_t *ctx);
 const llm_dialect_t *ngx_http_llm_answer_dialect(ngx_http_llm_ctx_t *ctx);
 llm_endpoint_t ngx_http_llm_asked(ngx_http_llm_ctx_t *ctx);
-void ngx_http_llm_put_error(llm_endpoint_t ep, llm_buf_t *out, llm_code_t code,
-    llm_str_t message, llm_str_t param, llm_str_t id);
+void ngx_http_llm_put_error(ngx_http_llm_ctx_t *ctx, llm_buf_t *out,
+    llm_code_t code, llm_str_t message);
+const llm_front_t *ngx_http_llm_error_front(ngx_http_request_t *r,
+    llm_endpoint_t ep);
 void ngx_http_llm_put_error_event(llm_endpoint_t ep, llm_buf_t *out,
     llm_code_t code, llm_str_t message, llm_str_t id);
 ngx_int_t ngx_http_llm_translate_init(ngx_http_llm_ctx_t *ctx);
@@ -502,7 +514,7 @@ void ngx_http_llm_speech_whole(ngx_http_llm_ctx_t *ctx, llm_str_t body,
     llm_buf_t *out, ngx_str_t *type);
 
 /* compose.c, compose_body.c: the bytes of an attempt's request; the model's
- * name at a target. */
+ * name at a target; a header of the client, or NULL. */
 typedef struct {
     ngx_chain_t                 *head;
     ngx_chain_t                **last;
@@ -515,6 +527,8 @@ ngx_int_t ngx_http_llm_compose_body(ngx_http_llm_ctx_t *ctx,
     ngx_http_llm_body_chain_t *body);
 void ngx_http_llm_target_model(ngx_http_llm_ctx_t *ctx,
     ngx_http_llm_target_t *target, ngx_str_t *model);
+ngx_table_elt_t *ngx_http_llm_find_header(ngx_http_request_t *r,
+    ngx_str_t *name);
 
 /* head.c: NGX_OK when the whole head was read, NGX_AGAIN, NGX_ERROR. */
 ngx_int_t ngx_http_llm_parse_head(ngx_http_llm_ctx_t *ctx);

@@ -180,7 +180,7 @@ ngx_http_llm_page_front(ngx_http_request_t *r)
         return NULL;
     }
 
-    return llm_front_find(endpoint);
+    return ngx_http_llm_error_front(r, endpoint);
 }
 
 

@@ -449,8 +449,7 @@ ngx_http_llm_refuse(ngx_http_llm_ctx_t *ctx, llm_code_t code,
     }
 
     llm_buf_init(&out, mem, size);
-    ngx_http_llm_put_error(ctx->endpoint, &out, code, message, ctx->param,
-                           (llm_str_t) { sizeof(ctx->id), ctx->id });
+    ngx_http_llm_put_error(ctx, &out, code, message);
 
     b->pos = out.start;
     b->last = out.pos;

@@ -26,6 +26,8 @@ static ngx_int_t ngx_http_llm_dropped(ngx_http_llm_ctx_t *ctx,
     llm_loss_t *loss);
 static void ngx_http_llm_begin_reply(ngx_http_llm_ctx_t *ctx,
     llm_reply_t *reply);
+static ngx_int_t ngx_http_llm_translate_whole(ngx_http_llm_ctx_t *ctx,
+    llm_str_t body, llm_buf_t *out);
 static void ngx_http_llm_put_delta(void *data, const llm_delta_t *delta);
 
 
@@ -35,6 +37,10 @@ ngx_http_llm_way(ngx_http_llm_ctx_t *ctx, ngx_http_llm_provider_t *provider)
     llm_way_t  way;
 
     way = llm_dialect_way(provider->dialect, ctx->endpoint);
+
+    if (ctx->endpoint == LLM_EP_MODELS && way == LLM_WAY_NATIVE) {
+        return ngx_http_llm_models_way(ctx, provider->dialect);
+    }
 
     if (way == LLM_WAY_HUB
         && !ctx->analyze
@@ -65,6 +71,11 @@ ngx_http_llm_translate(ngx_http_llm_ctx_t *ctx)
     send = ctx->send;
 
     if (ngx_http_llm_way(ctx, send->target->provider) != LLM_WAY_HUB) {
+        return NGX_OK;
+    }
+
+    if (ctx->endpoint == LLM_EP_MODELS) {
+        send->translated = 1;
         return NGX_OK;
     }
 
@@ -304,22 +315,35 @@ ngx_http_llm_dropped(ngx_http_llm_ctx_t *ctx, llm_loss_t *loss)
 /* ---- errors -------------------------------------------------------------- */
 
 
-/* An error as clients of this endpoint know it. */
+/* Whose errors a client knows, by what it called or by what it says it is. */
 
-void
-ngx_http_llm_put_error(llm_endpoint_t ep, llm_buf_t *out, llm_code_t code,
-    llm_str_t message, llm_str_t param, llm_str_t id)
+const llm_front_t *
+ngx_http_llm_error_front(ngx_http_request_t *r, llm_endpoint_t ep)
 {
     const llm_front_t  *front;
 
     front = llm_front_find(ep);
 
+    return front == NULL && ngx_http_llm_is_anthropic(r)
+           ? llm_front_find(LLM_EP_MESSAGES) : front;
+}
+
+
+void
+ngx_http_llm_put_error(ngx_http_llm_ctx_t *ctx, llm_buf_t *out,
+    llm_code_t code, llm_str_t message)
+{
+    const llm_front_t  *front;
+
+    front = ngx_http_llm_error_front(ctx->request, ctx->endpoint);
+
     if (front) {
-        front->error(out, code, message, param, id);
+        front->error(out, code, message, ctx->param,
+                     (llm_str_t) { sizeof(ctx->id), ctx->id });
         return;
     }
 
-    llm_error_openai(out, code, message, param);
+    llm_error_openai(out, code, message, ctx->param);
 }
 
 
@@ -395,27 +419,20 @@ ngx_http_llm_answer_dialect(ngx_http_llm_ctx_t *ctx)
 ngx_int_t
 ngx_http_llm_translate_answer(ngx_http_llm_ctx_t *ctx)
 {
-    u_char               *mem;
-    size_t                size;
-    ngx_buf_t            *b;
-    llm_buf_t             out;
-    llm_str_t             body;
-    ngx_str_t             model;
-    ngx_pool_t           *pool;
-    llm_reply_t           reply;
-    const llm_swap_t     *swap;
-    ngx_http_llm_send_t  *send;
+    u_char      *mem;
+    size_t       size;
+    ngx_buf_t   *b;
+    llm_buf_t    out;
+    llm_str_t    body;
+    ngx_pool_t  *pool;
 
-    send = ctx->send;
-    swap = llm_dialect_swap(send->target->provider->dialect, ctx->endpoint);
-    ngx_http_llm_target_model(ctx, send->target, &model);
-    b = send->body;
+    b = ctx->send->body;
     pool = ctx->request->pool;
 
     body.data = b->pos;
     body.len = b->last - b->pos;
 
-    ngx_str_set(&send->content_type, "application/json");
+    ngx_str_set(&ctx->send->content_type, "application/json");
 
     for (size = body.len + body.len / 4 + 1024; /* void */; size *= 2) {
 
@@ -426,16 +443,8 @@ ngx_http_llm_translate_answer(ngx_http_llm_ctx_t *ctx)
 
         llm_buf_init(&out, mem, size);
 
-        if (ngx_http_llm_speech(ctx)) {
-            ngx_http_llm_speech_whole(ctx, body, &out, &send->content_type);
-
-        } else if (swap) {
-            swap->whole(ngx_http_llm_view(&model), body, &out);
-
-        } else {
-            ngx_http_llm_begin_reply(ctx, &reply);
-            reply.front->whole(&reply, send->target->provider->dialect, body,
-                               &out);
+        if (ngx_http_llm_translate_whole(ctx, body, &out) != NGX_OK) {
+            return NGX_ERROR;
         }
 
         if (!out.full) {
@@ -451,6 +460,43 @@ ngx_http_llm_translate_answer(ngx_http_llm_ctx_t *ctx)
     b->pos = mem;
     b->last = out.pos;
     b->end = mem + size;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_llm_translate_whole(ngx_http_llm_ctx_t *ctx, llm_str_t body,
+    llm_buf_t *out)
+{
+    ngx_str_t             model;
+    llm_reply_t           reply;
+    const llm_swap_t     *swap;
+    ngx_http_llm_send_t  *send;
+    const llm_dialect_t  *dialect;
+
+    send = ctx->send;
+    dialect = send->target->provider->dialect;
+
+    if (ctx->endpoint == LLM_EP_MODELS) {
+        return ngx_http_llm_models_whole(ctx, body, out);
+    }
+
+    if (ngx_http_llm_speech(ctx)) {
+        ngx_http_llm_speech_whole(ctx, body, out, &send->content_type);
+        return NGX_OK;
+    }
+
+    swap = llm_dialect_swap(dialect, ctx->endpoint);
+
+    if (swap) {
+        ngx_http_llm_target_model(ctx, send->target, &model);
+        swap->whole(ngx_http_llm_view(&model), body, out);
+        return NGX_OK;
+    }
+
+    ngx_http_llm_begin_reply(ctx, &reply);
+    reply.front->whole(&reply, dialect, body, out);
 
     return NGX_OK;
 }
