@@ -115,8 +115,8 @@ ngx_http_llm_choose_mode(ngx_http_llm_ctx_t *ctx)
                || ngx_http_llm_type_is(&send->content_type, "text/"))
     {
         send->answer = NGX_HTTP_LLM_ANSWER_COLLECT;
-        ngx_http_llm_arm(ctx, ctx->facts.stream ? timeout->first
-                                                : timeout->total);
+        ngx_http_llm_arm(ctx, ngx_http_llm_streams(ctx) ? timeout->first
+                                                        : timeout->total);
     } else {
         send->answer = NGX_HTTP_LLM_ANSWER_RAW;
         ngx_http_llm_arm(ctx, timeout->first);

@@ -503,9 +503,10 @@ void ngx_http_llm_translate_end(ngx_http_llm_ctx_t *ctx, llm_buf_t *out);
  * in JSON, or NULL.  request: makes ctx->translation, behind which sound and
  * rest follow from an output filter; rewind: to their beginning, returns
  * their length; output: sets the filter.  whole: the client's answer, and its
- * type.
+ * type.  streams: whether the provider was asked for a stream.
  */
 const llm_speech_way_t *ngx_http_llm_speech(ngx_http_llm_ctx_t *ctx);
+ngx_uint_t ngx_http_llm_streams(ngx_http_llm_ctx_t *ctx);
 ngx_int_t ngx_http_llm_speech_request(ngx_http_llm_ctx_t *ctx,
     llm_loss_t *loss, llm_rc_t *rc);
 off_t ngx_http_llm_speech_rewind(ngx_http_llm_ctx_t *ctx);

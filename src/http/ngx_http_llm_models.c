@@ -6,6 +6,7 @@
 #include "ngx_http_llm_ctx.h"
 
 
+static llm_models_t ngx_http_llm_models_form(ngx_http_llm_ctx_t *ctx);
 static size_t ngx_http_llm_models_size(ngx_http_llm_ctx_t *ctx);
 static ngx_uint_t ngx_http_llm_listed(ngx_http_llm_name_t *name);
 static void ngx_http_llm_models_entry(ngx_http_llm_ctx_t *ctx,

@@ -181,8 +181,9 @@ ngx_http_llm_note_failure(ngx_http_llm_ctx_t *ctx, ngx_peer_connection_t *pc)
             send->outcome.class = LLM_CLASS_TIMEOUT_CONNECT;
 
         } else if (send->answer == NGX_HTTP_LLM_ANSWER_HEAD) {
-            send->outcome.class = ctx->facts.stream ? LLM_CLASS_TIMEOUT_HEADER
-                                                    : LLM_CLASS_TIMEOUT_TOTAL;
+            send->outcome.class = ngx_http_llm_streams(ctx)
+                                  ? LLM_CLASS_TIMEOUT_HEADER
+                                  : LLM_CLASS_TIMEOUT_TOTAL;
 
         } else if (send->answer == NGX_HTTP_LLM_ANSWER_COLLECT && send->body) {
             send->outcome.class = LLM_CLASS_TIMEOUT_IDLE;

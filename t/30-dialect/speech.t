@@ -14,7 +14,7 @@ my $gw = Test::LLM::Gateway->new(vars => { UP => $up->port }, env => { KEY_A => 
     log_format llm '$request_id|$llm_input_tokens|$llm_output_tokens|$llm_audio_seconds|$llm_cost|$llm_error';
     access_log %%DIR%%/llm.log llm;
     llm_key_pool k { key env:KEY_A; cooldown off; }
-    llm_provider g { dialect gemini; base_url http://127.0.0.1:%%UP%%/g; keys k; breaker off; }
+    llm_provider g { dialect gemini; base_url http://127.0.0.1:%%UP%%/g; keys k; breaker off; timeout header=200ms first=200ms; }
     llm_provider r { dialect openrouter; base_url http://127.0.0.1:%%UP%%/r/api/v1; keys k; breaker off; }
     llm_provider w { dialect openai; base_url http://127.0.0.1:%%UP%%/w/v1; key env:KEY_A; breaker off; }
     llm_model flash   { provider g; id gemini-3.5-flash; price input=1 output=2; }
@@ -147,6 +147,10 @@ like($r->header('content-type'), qr{^text/event-stream}, 'events');
 is_deeply([ map { $_->{json} } Test::LLM::Sse::events($r) ], [ { type => 'transcript.text.delta', delta => 'Hello gateway, this is a test.' },
     { type => 'transcript.text.done', text => 'Hello gateway, this is a test.', usage => { type => 'tokens', input_tokens => 70, output_tokens => 8, total_tokens => 78 } } ],
     '... all at once');
+
+my @late = @{ json(fixture_text('gemini/generate.audio.response.json'))->[0] };
+($r) = upload('/v1/audio/transcriptions', [ [ pause => 400 ], \@late ], model => 'flash', file => sound($wav), stream => 'true');
+is($r->status, 200, '... nobody waits for the first of them');
 
 ($r) = upload('/transcribe', answer('STOP', { text => 'I think', thought => JSON::PP::true() }, { text => "One \"\x{e9}\"\n" }, { text => 'two' }), file => sound($wav));
 is_deeply($r->json, { text => "One \"\x{e9}\"\ntwo" }, 'a text in parts, without thoughts');
