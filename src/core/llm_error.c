@@ -195,6 +195,10 @@ static const llm_code_info_t  llm_codes[LLM_CODE_N] = {
         { llm_s("caller_unknown_request"), 404, LLM_INVALID, LLM_OWN,
           llm_s("not_found_error"),
           llm_s("No request with this id is open to feedback.") },
+    [LLM_CODE_CALLER_UPGRADE] =
+        { llm_s("caller_upgrade_required"), 426, LLM_INVALID, LLM_OWN,
+          LLM_INVALID,
+          llm_s("A session needs WebSocket, over HTTP/1.1.") },
 
     [LLM_CODE_POLICY_FORBIDDEN] =
         { llm_s("policy_forbidden"), 403, LLM_INVALID,

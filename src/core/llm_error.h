@@ -105,6 +105,7 @@ typedef enum {
     LLM_CODE_CALLER_TIMEOUT,            /* 408: nginx waited for the body */
     LLM_CODE_CALLER_BAD_VALUE,          /* 400: feedback with an odd member */
     LLM_CODE_CALLER_UNKNOWN_REQUEST,    /* 404: feedback about nothing known */
+    LLM_CODE_CALLER_UPGRADE,            /* 426: WebSocket is expected */
 
     LLM_CODE_POLICY_FORBIDDEN,          /* 403: allow/deny, auth */
     LLM_CODE_POLICY_UNAUTHORIZED,       /* 401 */

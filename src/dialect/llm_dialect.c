@@ -110,7 +110,8 @@ static const llm_dialect_t  llm_dialects[] = {
         .name = LLM_STR("mock"),
         .auth_header = LLM_STR("Authorization"),
         .auth_prefix = LLM_STR("Bearer "),
-        .native = LLM_EP_ALL & ~LLM_EP_BIT(LLM_EP_MESSAGES),
+        .native = LLM_EP_ALL & ~LLM_EP_BIT(LLM_EP_MESSAGES)
+                  & ~LLM_EP_BIT(LLM_EP_REALTIME),
         .path = llm_openai_path,
         .answer = llm_openai_answer,
         .refusal = llm_openai_refusal,

@@ -352,6 +352,12 @@ llm_json_edits(const llm_request_t *r, llm_str_t model,
 
     sets.n = 0;
 
+    if (r->endpoint == LLM_EP_REALTIME
+        && r->member[LLM_M_MODEL].value.data == NULL)
+    {
+        model = LLM_NOSTR;
+    }
+
     if (model.data) {
         llm_buf_init(&out, mem->pos, (size_t) (mem->end - mem->pos));
         llm_json_put_string(&out, model);

@@ -36,6 +36,8 @@ static const llm_endpoint_info_t  llm_endpoints[LLM_EP_N] = {
     [LLM_EP_BATCHES] = { LLM_STR("batches"), LLM_BODY_JSON, 0 },
     [LLM_EP_RERANK] = { LLM_STR("rerank"), LLM_BODY_JSON, 0 },
     [LLM_EP_MESSAGES] = { LLM_STR("messages"), LLM_BODY_JSON, LLM_CAN_CHAT },
+    [LLM_EP_REALTIME] = { LLM_STR("realtime"), LLM_BODY_ANY,
+                          LLM_CAN_REALTIME },
     [LLM_EP_PASSTHROUGH] = { LLM_STR("passthrough"), LLM_BODY_ANY, 0 }
 };
 
@@ -52,7 +54,8 @@ static const llm_can_word_t  llm_can_words[] = {
     { LLM_STR("transcribe"), LLM_CAN_TRANSCRIBE },
     { LLM_STR("translate"), LLM_CAN_TRANSLATE },
     { LLM_STR("embed"), LLM_CAN_EMBED },
-    { LLM_STR("speech"), LLM_CAN_SPEECH }
+    { LLM_STR("speech"), LLM_CAN_SPEECH },
+    { LLM_STR("realtime"), LLM_CAN_REALTIME }
 };
 
 #define LLM_CAN_WORDS  (sizeof(llm_can_words) / sizeof(llm_can_words[0]))

@@ -6,6 +6,7 @@
  */
 
 #include "llm_request.h"
+#include "llm_realtime.h"
 
 #define LLM_MODEL_MAX  256
 
@@ -273,6 +274,13 @@ llm_request_json(llm_request_t *r, llm_endpoint_t ep, llm_str_t body,
 
     if (llm_json_pick(body, r->member, LLM_M_COUNT, &error, &at) != LLM_OK) {
         return llm_request_json_error(r, error, at, code, message);
+    }
+
+    if (ep == LLM_EP_REALTIME
+        && llm_realtime_body(body, &r->member[LLM_M_MODEL], code, message)
+           != LLM_OK)
+    {
+        return LLM_BAD;
     }
 
     if (llm_request_json_model(r, mem, code, message) != LLM_OK) {

@@ -33,6 +33,7 @@ typedef enum {
     LLM_EP_BATCHES,                     /* batches */
     LLM_EP_RERANK,                      /* rerank */
     LLM_EP_MESSAGES,                    /* messages, as Anthropic has them */
+    LLM_EP_REALTIME,                    /* realtime: sessions by WebSocket */
     LLM_EP_PASSTHROUGH,                 /* llm_endpoint passthrough */
     LLM_EP_N
 } llm_endpoint_t;
@@ -72,6 +73,7 @@ llm_rc_t llm_endpoint_by_name(llm_str_t name, llm_endpoint_t *ep);
 #define LLM_CAN_TRANSLATE    0x0200
 #define LLM_CAN_EMBED        0x0400
 #define LLM_CAN_SPEECH       0x0800
+#define LLM_CAN_REALTIME     0x1000
 
 /* The bit of a word, or 0: a label for policies. */
 unsigned llm_can_by_name(llm_str_t name);
@@ -115,8 +117,9 @@ typedef struct {
 
 /*
  * Reads a JSON body of that endpoint.  model is decoded into `mem` (256 bytes
- * are enough; a longer model name is refused).  LLM_OK, or LLM_BAD with *code
- * one of the caller_… codes and a sentence in *message.
+ * are enough; a longer model name is refused).  Requests about realtime
+ * sessions may have it in "session".  LLM_OK, or LLM_BAD with *code one of the
+ * caller_… codes and a sentence in *message.
  */
 llm_rc_t llm_request_json(llm_request_t *r, llm_endpoint_t ep, llm_str_t body,
     llm_buf_t *mem, llm_code_t *code, llm_str_t *message);
@@ -179,8 +182,9 @@ typedef struct {
 
 /*
  * The edits that make this request fit a target: its model name (data NULL: the
- * client's unchanged; where the client sent none it is added), fields set, and,
- * with want_usage, stream_options.include_usage.  *edits is set anew; texts
+ * client's unchanged; where the client sent none it is added, but not to a
+ * request about a realtime session, which may have none), fields set, and, with
+ * want_usage, stream_options.include_usage.  *edits is set anew; texts
  * live in `mem`, in `model` and in the fields.  A member the client sent twice
  * is set in both places; of several parts with one name the first one stays.
  * LLM_OK, LLM_FULL, or LLM_BAD when a multipart field would break its part (a

@@ -63,6 +63,7 @@ typedef struct {
     ngx_msec_t                   first;         /* status -> first content */
     ngx_msec_t                   idle;          /* between reads after it */
     ngx_msec_t                   total;         /* one attempt */
+    ngx_msec_t                   tunnel;        /* a session without a byte */
 } ngx_http_llm_timeouts_t;
 
 

@@ -3,10 +3,10 @@
  *
  * process_header() of every attempt: the head is parsed strictly, then the body
  * is drained (a refusal, kept for its class), collected (answered by us when it
- * is whole), held (a stream, until its first content) or passed on.  Returning
- * NGX_OK is the commit: before it everything can be tried elsewhere, after it
- * nothing is.  Nothing of the upstream may be torn down in here; an attempt
- * that is over posts ctx->end.
+ * is whole), held (a stream, until its first content) or passed on; who agrees
+ * to a session begins it.  Returning NGX_OK is the commit: before it everything
+ * can be tried elsewhere, after it nothing is.  Nothing of the upstream may be
+ * torn down in here; an attempt that is over posts ctx->end.
  */
 
 #include "ngx_http_llm_ctx.h"
@@ -50,10 +50,20 @@ ngx_http_llm_process_header(ngx_http_request_t *r)
             return NGX_AGAIN;
         }
 
-        ngx_http_llm_choose_mode(ctx);
+        if (send->frame.status.code == NGX_HTTP_SWITCHING_PROTOCOLS) {
+            send->answer = NGX_HTTP_LLM_ANSWER_TUNNEL;
+
+        } else if (ctx->tunnel && send->frame.status.code < 300) {
+            /* an answer to something else */
+            return ngx_http_llm_fail(ctx, LLM_CLASS_BAD_ANSWER);
+
+        } else {
+            ngx_http_llm_choose_mode(ctx);
+        }
 
         if ((send->answer == NGX_HTTP_LLM_ANSWER_HOLD
-             || send->answer == NGX_HTTP_LLM_ANSWER_RAW)
+             || send->answer == NGX_HTTP_LLM_ANSWER_RAW
+             || send->answer == NGX_HTTP_LLM_ANSWER_TUNNEL)
             && ngx_http_llm_events_init(ctx) != NGX_OK)
         {
             return NGX_ERROR;
@@ -89,7 +99,7 @@ ngx_http_llm_choose_mode(ngx_http_llm_ctx_t *ctx)
         send->frame.ended = 1;
     }
 
-    if (ctx->passthrough) {
+    if (ctx->passthrough && ctx->tunnel == NULL) {
         send->answer = NGX_HTTP_LLM_ANSWER_RAW;
         ngx_http_llm_arm(ctx, timeout->idle);
 
@@ -115,8 +125,8 @@ ngx_http_llm_choose_mode(ngx_http_llm_ctx_t *ctx)
                || ngx_http_llm_type_is(&send->content_type, "text/"))
     {
         send->answer = NGX_HTTP_LLM_ANSWER_COLLECT;
-        ngx_http_llm_arm(ctx, ngx_http_llm_streams(ctx) ? timeout->first
-                                                        : timeout->total);
+        ngx_http_llm_arm(ctx, ngx_http_llm_is_prompt(ctx) ? timeout->first
+                                                          : timeout->total);
     } else {
         send->answer = NGX_HTTP_LLM_ANSWER_RAW;
         ngx_http_llm_arm(ctx, timeout->first);
@@ -144,6 +154,10 @@ ngx_http_llm_read_body(ngx_http_llm_ctx_t *ctx)
 
     send = ctx->send;
     b = &ctx->request->upstream->buffer;
+
+    if (send->answer == NGX_HTTP_LLM_ANSWER_TUNNEL) {
+        return ngx_http_llm_commit(ctx);
+    }
 
     if (send->answer == NGX_HTTP_LLM_ANSWER_RAW) {
 
@@ -345,6 +359,10 @@ ngx_http_llm_commit(ngx_http_llm_ctx_t *ctx)
 
     u->headers_in.status_n = send->frame.status.code;
     u->headers_in.content_length_n = -1;
+
+    if (send->answer == NGX_HTTP_LLM_ANSWER_TUNNEL) {
+        return ngx_http_llm_tunnel_open(ctx);
+    }
 
     if (send->answer == NGX_HTTP_LLM_ANSWER_RAW && send->frame.has_length) {
         u->headers_in.content_length_n = send->frame.rest;

@@ -14,7 +14,6 @@
 
 static ngx_int_t ngx_http_llm_app_refuse(ngx_http_llm_ctx_t *ctx,
     llm_code_t code, llm_str_t message);
-static ngx_uint_t ngx_http_llm_app_says_upgrade(ngx_http_request_t *r);
 static void ngx_http_llm_app_cleanup(void *data);
 static llm_class_t ngx_http_llm_app_class(ngx_http_llm_ctx_t *ctx);
 static void ngx_http_llm_app_end(ngx_http_llm_ctx_t *ctx, llm_class_t class);
@@ -146,65 +145,19 @@ ngx_http_llm_app_host(ngx_http_request_t *r, ngx_str_t *s)
 }
 
 
-/* Only to WebSocket: with "h2c" a client would get past everything that nginx
- * checks of a request.  Nobody upgrades a subrequest. */
-
 void
 ngx_http_llm_app_upgrade(ngx_http_request_t *r, ngx_str_t *s)
 {
-    ngx_table_elt_t  *upgrade;
-
-    upgrade = r->headers_in.upgrade;
-
-    if (r == r->main
-        && r->method == NGX_HTTP_GET && r->http_version == NGX_HTTP_VERSION_11
-        && upgrade && upgrade->value.len == 9
-        && ngx_strncasecmp(upgrade->value.data, (u_char *) "websocket", 9) == 0
-        && ngx_http_llm_app_says_upgrade(r))
-    {
-        *s = upgrade->value;
+    if (ngx_http_llm_wants_upgrade(r)) {
+        *s = r->headers_in.upgrade->value;
     }
-}
-
-
-/* "Connection: keep-alive, Upgrade"; nginx keeps no pointer to it. */
-
-static ngx_uint_t
-ngx_http_llm_app_says_upgrade(ngx_http_request_t *r)
-{
-    ngx_uint_t        i;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
-
-    for (part = &r->headers_in.headers.part; part; part = part->next) {
-        h = part->elts;
-
-        for (i = 0; i < part->nelts; i++) {
-
-            if (h[i].key.len == 10
-                && ngx_strncmp(h[i].lowcase_key, "connection", 10) == 0
-                && ngx_strlcasestrn(h[i].value.data,
-                                    h[i].value.data + h[i].value.len,
-                                    (u_char *) "upgrade", 7 - 1))
-            {
-                return 1;
-            }
-        }
-    }
-
-    return 0;
 }
 
 
 void
 ngx_http_llm_app_connection(ngx_http_request_t *r, ngx_str_t *s)
 {
-    ngx_str_t  upgrade;
-
-    ngx_str_null(&upgrade);
-    ngx_http_llm_app_upgrade(r, &upgrade);
-
-    if (upgrade.len) {
+    if (ngx_http_llm_wants_upgrade(r)) {
         ngx_str_set(s, "upgrade");
     }
 }

@@ -477,7 +477,7 @@ ngx_http_llm_plan(ngx_http_llm_ctx_t *ctx, llm_class_t class, llm_msec_t wait,
         ctx->wait = ngx_min(ctx->wait, rest);
     }
 
-    if (ctx->passthrough || ctx->shadow) {
+    if ((ctx->passthrough && ctx->tunnel == NULL) || ctx->shadow) {
         return LLM_DO_GIVE_UP;
     }
 

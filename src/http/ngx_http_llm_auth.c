@@ -109,13 +109,15 @@ ngx_http_llm_auth_named(ngx_http_request_t *r)
 }
 
 
-/* The first header that has a key decides. */
+/* The first header that has a key decides; browsers have but one for it when
+ * they open a WebSocket. */
 
 static ngx_uint_t
 ngx_http_llm_auth_find_key(ngx_http_request_t *r, ngx_str_t *key)
 {
-    ngx_str_t        *name;
-    ngx_table_elt_t  *h;
+    ngx_str_t                *name;
+    ngx_table_elt_t          *h;
+    ngx_http_llm_loc_conf_t  *llcf;
 
     if (ngx_http_llm_auth_bearer(r, key)) {
         return 1;
@@ -130,7 +132,12 @@ ngx_http_llm_auth_find_key(ngx_http_request_t *r, ngx_str_t *key)
         }
     }
 
-    return 0;
+    llcf = ngx_http_get_module_loc_conf(r, ngx_http_llm_gateway_module);
+
+    /* where it does not go on: applications and others get what came */
+
+    return llcf->enabled && llcf->proxy == NULL
+           && ngx_http_llm_upgrade_key(r, key);
 }
 
 

@@ -1,5 +1,5 @@
 /*
- * The head of one attempt's request: path, key and a closed list of headers.
+ * The head of one attempt's request: key and a closed list of headers.
  */
 
 #include "ngx_http_llm_ctx.h"
@@ -31,19 +31,15 @@ static ngx_int_t ngx_http_llm_link_request(ngx_http_llm_ctx_t *ctx,
 static size_t ngx_http_llm_head_size(ngx_http_llm_ctx_t *ctx);
 static ngx_int_t ngx_http_llm_compose_head(ngx_http_llm_ctx_t *ctx,
     ngx_str_t *path, ngx_str_t *type, off_t length, llm_buf_t *b);
-static ngx_int_t ngx_http_llm_compose_path(ngx_http_llm_ctx_t *ctx,
-    ngx_str_t *path);
-static void ngx_http_llm_path_tail(ngx_http_llm_ctx_t *ctx, ngx_str_t *tail);
-static ngx_int_t ngx_http_llm_compose_args(ngx_http_llm_ctx_t *ctx,
-    ngx_str_t *args);
 static ngx_int_t ngx_http_llm_compose_type(ngx_http_llm_ctx_t *ctx,
     ngx_str_t *type);
 static void ngx_http_llm_compose_auth(ngx_http_llm_ctx_t *ctx, llm_buf_t *b);
 static void ngx_http_llm_compose_client_key(ngx_http_llm_ctx_t *ctx,
     llm_buf_t *b);
+static void ngx_http_llm_put_key(llm_buf_t *b, const llm_dialect_t *dialect,
+    ngx_str_t *key);
 static void ngx_http_llm_compose_version(ngx_http_llm_ctx_t *ctx,
     llm_buf_t *b);
-static ngx_uint_t ngx_http_llm_under_root(ngx_str_t *path, llm_str_t root);
 static void ngx_http_llm_compose_passed(ngx_http_llm_ctx_t *ctx,
     llm_buf_t *b);
 static ngx_int_t ngx_http_llm_compose_added(ngx_http_llm_ctx_t *ctx,
@@ -263,6 +259,10 @@ ngx_http_llm_compose_head(ngx_http_llm_ctx_t *ctx, ngx_str_t *path,
         llm_buf_str(b, LLM_STR(CRLF));
     }
 
+    if (ctx->tunnel) {
+        ngx_http_llm_upgrade_compose(ctx, b);
+    }
+
     ngx_http_llm_compose_auth(ctx, b);
     ngx_http_llm_compose_version(ctx, b);
     ngx_http_llm_compose_passed(ctx, b);
@@ -272,184 +272,6 @@ ngx_http_llm_compose_head(ngx_http_llm_ctx_t *ctx, ngx_str_t *path,
     }
 
     llm_buf_str(b, LLM_STR(CRLF));
-
-    return NGX_OK;
-}
-
-
-/* The provider's prefix, the endpoint, and what followed it, escaped again. */
-
-static ngx_int_t
-ngx_http_llm_compose_path(ngx_http_llm_ctx_t *ctx, ngx_str_t *path)
-{
-    size_t                     size;
-    u_char                    *mem, *p;
-    llm_buf_t                  b;
-    ngx_str_t                  tail, args, model;
-    llm_place_t                place;
-    ngx_http_request_t        *r;
-    ngx_http_llm_provider_t   *provider;
-
-    r = ctx->request;
-    provider = ctx->send->target->provider;
-
-    ngx_http_llm_path_tail(ctx, &tail);
-
-    if (ngx_http_llm_models_args(ctx, &args) != NGX_OK
-        && ngx_http_llm_compose_args(ctx, &args) != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    ngx_http_llm_target_model(ctx, ctx->send->target, &model);
-
-    size = provider->origin.path.len + 3 * (tail.len + model.len) + args.len
-           + 128;
-
-    mem = ngx_pnalloc(r->pool, size + 3 * tail.len);
-    if (mem == NULL) {
-        return NGX_ERROR;
-    }
-
-    p = (u_char *) ngx_escape_uri(mem + size, tail.data, tail.len,
-                                  NGX_ESCAPE_URI);
-    place.rest.data = mem + size;
-    place.rest.len = p - place.rest.data;
-    place.model = ngx_http_llm_view(&model);
-    place.stream = ctx->facts.stream;
-
-    llm_buf_init(&b, mem, size);
-    llm_buf_put(&b, provider->origin.path.data, provider->origin.path.len);
-
-    if (ctx->passthrough) {
-        llm_buf_str(&b, place.rest);
-    } else {
-
-        if (!ngx_http_llm_under_root(&provider->origin.path,
-                                     provider->dialect->root))
-        {
-            llm_buf_str(&b, provider->dialect->root);
-        }
-
-        provider->dialect->path(ngx_http_llm_asked(ctx), &place, &b);
-    }
-
-    if (args.len) {
-        llm_buf_str(&b, LLM_STR("?"));
-        llm_buf_put(&b, args.data, args.len);
-    }
-
-    if (b.full) {
-        return NGX_ERROR;
-    }
-
-    path->data = b.start;
-    path->len = b.pos - b.start;
-
-    return NGX_OK;
-}
-
-
-/* Whether a base_url names the root of its dialect's paths by itself. */
-
-static ngx_uint_t
-ngx_http_llm_under_root(ngx_str_t *path, llm_str_t root)
-{
-    return root.len == 0
-           || (path->len >= root.len
-               && ngx_strncmp(path->data + path->len - root.len, root.data,
-                              root.len)
-                  == 0);
-}
-
-
-/* What of the client's path goes behind the provider's prefix. */
-
-static void
-ngx_http_llm_path_tail(ngx_http_llm_ctx_t *ctx, ngx_str_t *tail)
-{
-    ngx_str_t                 *name;
-    ngx_http_core_loc_conf_t  *clcf;
-
-    if (!ctx->passthrough) {
-        *tail = ctx->rest;
-        return;
-    }
-
-    /* as proxy_pass with a URI: base_url instead of the location, which a
-     * rewritten path no longer begins with */
-
-    clcf = ngx_http_get_module_loc_conf(ctx->request, ngx_http_core_module);
-    name = &clcf->name;
-    *tail = ctx->request->uri;
-
-    if (name->len && tail->len >= name->len
-        && ctx->request->valid_location
-#if (NGX_PCRE)
-        && clcf->regex == NULL
-#endif
-        && name->data[0] == '/')
-    {
-        tail->data += name->len;
-        tail->len -= name->len;
-
-        if (name->data[name->len - 1] == '/') {
-            tail->data--;
-            tail->len++;
-        }
-    }
-}
-
-
-/* Queries go on where an endpoint is a resource; a key in one never does. */
-
-static ngx_int_t
-ngx_http_llm_compose_args(ngx_http_llm_ctx_t *ctx, ngx_str_t *args)
-{
-    u_char      *p, *end, *last, *start;
-    llm_body_t   kind;
-
-    ngx_str_null(args);
-
-    kind = llm_endpoint_info(ctx->endpoint)->body;
-
-    if (ctx->request->args.len == 0
-        || (!ctx->passthrough && kind != LLM_BODY_NONE && kind != LLM_BODY_ANY
-            && ctx->rest.len == 0))
-    {
-        return NGX_OK;
-    }
-
-    args->data = ngx_pnalloc(ctx->request->pool, ctx->request->args.len);
-    if (args->data == NULL) {
-        return NGX_ERROR;
-    }
-
-    last = args->data;
-    end = ctx->request->args.data + ctx->request->args.len;
-
-    for (start = ctx->request->args.data; start < end; start = p + 1) {
-
-        p = ngx_strlchr(start, end, '&');
-        if (p == NULL) {
-            p = end;
-        }
-
-        if ((p - start >= 4 && ngx_strncmp(start, "key=", 4) == 0)
-            || (p - start >= 8 && ngx_strncmp(start, "api-key=", 8) == 0)
-            || (p - start >= 8 && ngx_strncmp(start, "api_key=", 8) == 0))
-        {
-            continue;
-        }
-
-        if (last != args->data) {
-            *last++ = '&';
-        }
-
-        last = ngx_cpymem(last, start, p - start);
-    }
-
-    args->len = last - args->data;
 
     return NGX_OK;
 }
@@ -519,11 +341,7 @@ ngx_http_llm_compose_auth(ngx_http_llm_ctx_t *ctx, llm_buf_t *b)
 
     secret = &provider->pool->keys[ticket->lease.key].secret;
 
-    llm_buf_str(b, provider->dialect->auth_header);
-    llm_buf_str(b, LLM_STR(": "));
-    llm_buf_str(b, provider->dialect->auth_prefix);
-    llm_buf_put(b, secret->data, secret->len);
-    llm_buf_str(b, LLM_STR(CRLF));
+    ngx_http_llm_put_key(b, provider->dialect, secret);
 }
 
 
@@ -533,7 +351,7 @@ ngx_http_llm_compose_auth(ngx_http_llm_ctx_t *ctx, llm_buf_t *b)
 static void
 ngx_http_llm_compose_client_key(ngx_http_llm_ctx_t *ctx, llm_buf_t *b)
 {
-    ngx_str_t             name;
+    ngx_str_t             name, key;
     ngx_table_elt_t      *h;
     const llm_dialect_t  *dialect;
 
@@ -561,12 +379,23 @@ ngx_http_llm_compose_client_key(ngx_http_llm_ctx_t *ctx, llm_buf_t *b)
     h = ngx_http_llm_find_header(ctx->request, &name);
 
     if (h && ctx->send->translated) {
-        llm_buf_str(b, dialect->auth_header);
-        llm_buf_str(b, LLM_STR(": "));
-        llm_buf_str(b, dialect->auth_prefix);
-        llm_buf_put(b, h->value.data, h->value.len);
-        llm_buf_str(b, LLM_STR(CRLF));
+        ngx_http_llm_put_key(b, dialect, &h->value);
+
+    } else if (ctx->tunnel && ngx_http_llm_upgrade_key(ctx->request, &key)) {
+        ngx_http_llm_put_key(b, dialect, &key);
     }
+}
+
+
+static void
+ngx_http_llm_put_key(llm_buf_t *b, const llm_dialect_t *dialect,
+    ngx_str_t *key)
+{
+    llm_buf_str(b, dialect->auth_header);
+    llm_buf_str(b, LLM_STR(": "));
+    llm_buf_str(b, dialect->auth_prefix);
+    llm_buf_put(b, key->data, key->len);
+    llm_buf_str(b, LLM_STR(CRLF));
 }
 
 

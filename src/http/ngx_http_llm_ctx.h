@@ -3,6 +3,7 @@
  * -> settlement.  No stage reaches back.
  *
  * request.c             reads the body
+ * realtime.c            what requests of the Realtime API say of themselves
  * find.c                finds the route
  * allowed.c             whether the client may use it
  * variant.c, place.c    the variant of a split: chosen, changed, counted
@@ -12,10 +13,13 @@
  * translate.c           its body, its answer, its events in another dialect
  * speech.c              an upload as JSON, where a provider takes no form
  * compose.c, _body.c    the bytes of one attempt's request
+ * compose.c, _path.c,   the bytes of one attempt's request
+ * _body.c
  * upstream.c, park.c    one attempt on a fresh ngx_http_upstream_t
  * head.c, frame.c       an answer's head and the framing of its body
  * answer.c, events.c    the answer up to the commit, and its events
  * stream.c              what goes through after the commit, and its end
+ * upgrade.c, tunnel.c   WebSocket: the handshake, and the session behind it
  * respond.c             everything the module answers by itself
  * shed.c                its priority, and whether it is let in at all
  * settle.c, meter.c     what a send and a request leave behind
@@ -47,6 +51,7 @@ typedef struct ngx_http_llm_ctx_s     ngx_http_llm_ctx_t;
 typedef struct ngx_http_llm_shadow_s  ngx_http_llm_shadow_t;
 typedef struct ngx_http_llm_admission_s  ngx_http_llm_admission_t;
 typedef struct ngx_http_llm_sound_s  ngx_http_llm_sound_t;
+typedef struct ngx_http_llm_tunnel_s  ngx_http_llm_tunnel_t;
 
 
 /* What the request is waiting for. */
@@ -69,6 +74,7 @@ typedef enum {
     NGX_HTTP_LLM_ANSWER_HOLD,              /* events, until the first content */
     NGX_HTTP_LLM_ANSWER_EVENTS,             /* events, committed */
     NGX_HTTP_LLM_ANSWER_RAW,                /* bytes, committed */
+    NGX_HTTP_LLM_ANSWER_TUNNEL,             /* of a session, both ways */
     NGX_HTTP_LLM_ANSWER_ENDED
 } ngx_http_llm_answer_e;
 
@@ -172,6 +178,7 @@ struct ngx_http_llm_ctx_s {
                                                    has no client; NULL */
     ngx_http_llm_heard_t        *heard;       /* NULL: nobody keeps a copy */
     ngx_http_llm_object_t       *object;        /* it speaks of; else NULL */
+    ngx_http_llm_tunnel_t       *tunnel;        /* NULL: no session */
     ngx_http_llm_admission_t    *admission;     /* NULL: no rule applies */
     ngx_str_t                    raw_audio;   /* file extension of a raw body */
     ngx_str_t                    system;        /* rendered prompts, escaped */
@@ -259,6 +266,13 @@ struct ngx_http_llm_ctx_s {
                                                  ngx_http_llm_gateway_module))
 
 
+/* Whether an answer begins at once: speech models may ignore the wish for a
+ * stream, and answer when they have listened to all of it. */
+#define ngx_http_llm_is_prompt(ctx)                                           \
+    ((ctx)->facts.stream                                                      \
+     && llm_endpoint_info((ctx)->endpoint)->body != LLM_BODY_MULTIPART)
+
+
 static ngx_inline llm_str_t
 ngx_http_llm_view(ngx_str_t *s)
 {
@@ -331,6 +345,31 @@ llm_code_t ngx_http_llm_read_facts(ngx_http_llm_ctx_t *ctx,
     llm_str_t *message);
 void ngx_http_llm_estimate(ngx_http_llm_ctx_t *ctx,
     ngx_http_llm_route_t *route);
+ngx_uint_t ngx_http_llm_says_json(ngx_http_request_t *r);
+
+/* realtime.c: read_facts of such a request; the query of an attempt. */
+llm_code_t ngx_http_llm_realtime_facts(ngx_http_llm_ctx_t *ctx,
+    llm_str_t *message);
+ngx_int_t ngx_http_llm_realtime_args(ngx_http_llm_ctx_t *ctx, ngx_str_t *args);
+
+/*
+ * upgrade.c.  wants_upgrade: to WebSocket, which is possible.  check: makes
+ * ctx->tunnel where the request becomes a session.  key: of a client whose key
+ * is among its subprotocols.  compose: headers of an attempt; header: one of
+ * the provider's 101; agreed: that fits; answer: the headers of ours.
+ * tunnel.c.  open: the commit of a session; end: of a committed one.
+ */
+ngx_uint_t ngx_http_llm_wants_upgrade(ngx_http_request_t *r);
+llm_code_t ngx_http_llm_upgrade_check(ngx_http_llm_ctx_t *ctx,
+    llm_str_t *message);
+ngx_uint_t ngx_http_llm_upgrade_key(ngx_http_request_t *r, ngx_str_t *key);
+void ngx_http_llm_upgrade_compose(ngx_http_llm_ctx_t *ctx, llm_buf_t *b);
+ngx_int_t ngx_http_llm_upgrade_header(ngx_http_llm_ctx_t *ctx, llm_str_t name,
+    ngx_str_t *value);
+ngx_uint_t ngx_http_llm_upgrade_agreed(ngx_http_llm_ctx_t *ctx);
+ngx_int_t ngx_http_llm_upgrade_answer(ngx_http_llm_ctx_t *ctx);
+ngx_int_t ngx_http_llm_tunnel_open(ngx_http_llm_ctx_t *ctx);
+void ngx_http_llm_tunnel_end(ngx_http_llm_ctx_t *ctx, ngx_int_t rc);
 
 /* request.c: marks what targets of ctx->route cannot serve the request; any but
  * NONE: none can.  is_on: its provider and model may be used now. */
@@ -342,13 +381,15 @@ ngx_uint_t ngx_http_llm_target_is_on(ngx_http_llm_target_t *t);
  * policy.c: limits and budgets.  begin: whether targets without a price are of
  * no use.  admit: a request whose route is known, or an application's, takes
  * its part of all its rules, or is refused.  more: a stream grew longer than
- * what was reserved for it; raise: it may cost more than it seemed.  settle:
- * once, harmless without admit.  text: whom a rule counts; empty: nobody.
+ * what was reserved for it; session: one has told what it took so far; raise:
+ * it may cost more than it seemed.  settle: once, harmless without admit.
+ * text: whom a rule counts; empty: nobody.
  */
 void ngx_http_llm_policy_begin(ngx_http_llm_ctx_t *ctx);
 llm_code_t ngx_http_llm_policy_admit(ngx_http_llm_ctx_t *ctx,
     llm_str_t *message);
 void ngx_http_llm_policy_more(ngx_http_llm_ctx_t *ctx);
+void ngx_http_llm_policy_session(ngx_http_llm_ctx_t *ctx);
 void ngx_http_llm_policy_raise(ngx_http_llm_ctx_t *ctx);
 void ngx_http_llm_policy_settle(ngx_http_llm_ctx_t *ctx, llm_class_t class);
 ngx_int_t ngx_http_llm_policy_text(ngx_http_llm_ctx_t *ctx,
@@ -458,7 +499,9 @@ void ngx_http_llm_log_send(ngx_http_llm_ctx_t *ctx, llm_class_t class,
  * on the client's body. */
 uint64_t ngx_http_llm_overhead(ngx_http_llm_ctx_t *ctx);
 
-/* meter.c: counts a send whose ticket is still held. */
+/* meter.c: counts a send whose ticket is still held; its first half, ahead of
+ * an end that is far away. */
+void ngx_http_llm_meter_send(ngx_http_llm_ctx_t *ctx, llm_class_t class);
 void ngx_http_llm_meter(ngx_http_llm_ctx_t *ctx, llm_class_t class);
 
 /* upstream.c: runs one send on a fresh upstream; its end posts ctx->end.  leave
@@ -503,10 +546,9 @@ void ngx_http_llm_translate_end(ngx_http_llm_ctx_t *ctx, llm_buf_t *out);
  * in JSON, or NULL.  request: makes ctx->translation, behind which sound and
  * rest follow from an output filter; rewind: to their beginning, returns
  * their length; output: sets the filter.  whole: the client's answer, and its
- * type.  streams: whether the provider was asked for a stream.
+ * type.
  */
 const llm_speech_way_t *ngx_http_llm_speech(ngx_http_llm_ctx_t *ctx);
-ngx_uint_t ngx_http_llm_streams(ngx_http_llm_ctx_t *ctx);
 ngx_int_t ngx_http_llm_speech_request(ngx_http_llm_ctx_t *ctx,
     llm_loss_t *loss, llm_rc_t *rc);
 off_t ngx_http_llm_speech_rewind(ngx_http_llm_ctx_t *ctx);
@@ -514,8 +556,8 @@ ngx_int_t ngx_http_llm_speech_output(ngx_http_llm_ctx_t *ctx);
 void ngx_http_llm_speech_whole(ngx_http_llm_ctx_t *ctx, llm_str_t body,
     llm_buf_t *out, ngx_str_t *type);
 
-/* compose.c, compose_body.c: the bytes of an attempt's request; the model's
- * name at a target; a header of the client, or NULL. */
+/* compose.c, _path.c, _body.c: the bytes of an attempt's request; the model's
+ * name at a target. */
 typedef struct {
     ngx_chain_t                 *head;
     ngx_chain_t                **last;
@@ -524,6 +566,7 @@ typedef struct {
 
 ngx_int_t ngx_http_llm_request_chain(ngx_http_llm_ctx_t *ctx,
     ngx_chain_t **chain);
+ngx_int_t ngx_http_llm_compose_path(ngx_http_llm_ctx_t *ctx, ngx_str_t *path);
 ngx_int_t ngx_http_llm_compose_body(ngx_http_llm_ctx_t *ctx,
     ngx_http_llm_body_chain_t *body);
 void ngx_http_llm_target_model(ngx_http_llm_ctx_t *ctx,

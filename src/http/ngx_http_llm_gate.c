@@ -32,6 +32,9 @@ static ngx_http_llm_arg_t  ngx_http_llm_timeout_args[] = {
     { ngx_string("total"), NGX_HTTP_LLM_ARG_MSEC,
       offsetof(ngx_http_llm_timeouts_t, total), 1, NGX_HTTP_LLM_DAY },
 
+    { ngx_string("tunnel"), NGX_HTTP_LLM_ARG_MSEC,
+      offsetof(ngx_http_llm_timeouts_t, tunnel), 1, NGX_HTTP_LLM_DAY },
+
     { ngx_null_string, 0, 0, 0, 0 }
 };
 
@@ -128,6 +131,7 @@ ngx_http_llm_gate_defaults(ngx_http_llm_provider_t *p)
     p->timeout.first = 60000;
     p->timeout.idle = 30000;
     p->timeout.total = 600000;
+    p->timeout.tunnel = 300000;
 
     p->origin.keepalive = 64;
     p->origin.keepalive_timeout = 60000;
@@ -150,7 +154,8 @@ ngx_http_llm_gate_defaults(ngx_http_llm_provider_t *p)
 }
 
 
-/* timeout connect=3s header=30s first=60s idle=30s total=600s; lines add up */
+/* timeout connect=3s header=30s first=60s idle=30s total=600s tunnel=300s;
+ * lines add up */
 
 char *
 ngx_http_llm_gate_timeout(ngx_conf_t *cf, void *block)

@@ -46,7 +46,15 @@ ngx_http_llm_parse_head(ngx_http_llm_ctx_t *ctx)
             break;
         }
 
-        if (send->frame.status.code == 101) {
+        if (send->frame.status.code == NGX_HTTP_SWITCHING_PROTOCOLS) {
+
+            if (ngx_http_llm_upgrade_agreed(ctx)) {
+                break;
+            }
+
+            ngx_log_error(NGX_LOG_ERR, ctx->request->connection->log, 0,
+                          "llm provider changed to a protocol that was not "
+                          "asked for");
             return NGX_ERROR;
         }
 
@@ -247,6 +255,13 @@ ngx_http_llm_header(ngx_http_llm_ctx_t *ctx, llm_str_t name, ngx_str_t *value)
     ngx_http_llm_send_t  *send;
 
     send = ctx->send;
+
+    if (send->frame.status.code == NGX_HTTP_SWITCHING_PROTOCOLS
+        && ctx->tunnel
+        && ngx_http_llm_upgrade_header(ctx, name, value) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
 
     if (llm_str_eq(name, LLM_STR("content-type"))) {
         copy = &send->content_type;

@@ -6,6 +6,8 @@
 #include "ngx_http_llm_ctx.h"
 
 
+static ngx_http_llm_meter_data_t *ngx_http_llm_meter_data(
+    ngx_http_llm_ctx_t *ctx);
 static void ngx_http_llm_meter_usage(ngx_http_llm_ctx_t *ctx,
     ngx_http_llm_meter_data_t *data);
 
@@ -29,27 +31,55 @@ ngx_http_llm_meter_time(uint32_t *time, ngx_msec_t ms)
 void
 ngx_http_llm_meter(ngx_http_llm_ctx_t *ctx, llm_class_t class)
 {
-    ngx_msec_t                  ms;
-    ngx_http_llm_send_t        *send;
     ngx_http_llm_meter_data_t  *data;
 
-    send = ctx->send;
-    data = send->target->model ? send->target->model->meter.data
-                               : send->target->provider->meter.data;
+    data = ngx_http_llm_meter_data(ctx);
 
-    if (data == NULL || send->ticket.gate == NULL) {
+    if (data == NULL) {
         return;
     }
 
-    ms = ngx_current_msec - send->started;
-
-    ngx_http_llm_meter_add(&data->attempts[class], 1);
-    ngx_http_llm_meter_add(&data->time_sum, ms);
-    ngx_http_llm_meter_time(data->time, ms);
+    ngx_http_llm_meter_send(ctx, class);
 
     if (class == LLM_CLASS_OK || ctx->committed) {
         ngx_http_llm_meter_usage(ctx, data);
     }
+}
+
+
+void
+ngx_http_llm_meter_send(ngx_http_llm_ctx_t *ctx, llm_class_t class)
+{
+    ngx_msec_t                  ms;
+    ngx_http_llm_meter_data_t  *data;
+
+    data = ngx_http_llm_meter_data(ctx);
+
+    if (data == NULL || ctx->send->ticket.reported) {
+        return;
+    }
+
+    ms = ngx_current_msec - ctx->send->started;
+
+    ngx_http_llm_meter_add(&data->attempts[class], 1);
+    ngx_http_llm_meter_add(&data->time_sum, ms);
+    ngx_http_llm_meter_time(data->time, ms);
+}
+
+
+static ngx_http_llm_meter_data_t *
+ngx_http_llm_meter_data(ngx_http_llm_ctx_t *ctx)
+{
+    ngx_http_llm_send_t  *send;
+
+    send = ctx->send;
+
+    if (send->ticket.gate == NULL) {
+        return NULL;
+    }
+
+    return send->target->model ? send->target->model->meter.data
+                               : send->target->provider->meter.data;
 }
 
 

@@ -181,7 +181,7 @@ ngx_http_llm_note_failure(ngx_http_llm_ctx_t *ctx, ngx_peer_connection_t *pc)
             send->outcome.class = LLM_CLASS_TIMEOUT_CONNECT;
 
         } else if (send->answer == NGX_HTTP_LLM_ANSWER_HEAD) {
-            send->outcome.class = ngx_http_llm_streams(ctx)
+            send->outcome.class = ngx_http_llm_is_prompt(ctx)
                                   ? LLM_CLASS_TIMEOUT_HEADER
                                   : LLM_CLASS_TIMEOUT_TOTAL;
 

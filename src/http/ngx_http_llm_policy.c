@@ -408,6 +408,36 @@ ngx_http_llm_policy_more(ngx_http_llm_ctx_t *ctx)
 }
 
 
+/* Nobody could estimate it: what it took so far is all there is. */
+
+void
+ngx_http_llm_policy_session(ngx_http_llm_ctx_t *ctx)
+{
+    llm_usage_t               *usage;
+    ngx_http_llm_admission_t  *a;
+
+    a = ctx->admission;
+    usage = &ctx->events->state.usage;
+
+    a->estimated = 1;
+
+    if (usage->input != LLM_UNKNOWN) {
+        a->input = usage->input;
+    }
+
+    if (usage->output != LLM_UNKNOWN) {
+        a->output = usage->output;
+        a->most = usage->output;
+    }
+
+    if (usage->audio_ms != LLM_UNKNOWN) {
+        a->audio_ms = usage->audio_ms;
+    }
+
+    ngx_http_llm_policy_raise(ctx);
+}
+
+
 /* What was reserved too little, whether it fits or not: others shall see it. */
 
 void

@@ -58,6 +58,14 @@ ngx_http_llm_policy_estimate(ngx_http_llm_ctx_t *ctx,
     in.choices = ctx->analyze ? 1 : f->choices;
     in.context = m ? m->context : 0;
 
+    if (ctx->tunnel) {
+        /* what is used up lets no session begin; the rest it tells itself */
+        a->input = 1;
+        a->output = 1;
+        a->most = 1;
+        return;
+    }
+
     a->input = llm_forecast_input(&in, ratio);
     a->audio_ms = f->audio_ms;
 
@@ -310,8 +318,8 @@ ngx_http_llm_policy_learn(ngx_http_llm_ctx_t *ctx)
     uint64_t               ratio;
     ngx_http_llm_model_t  *m;
 
-    if (ctx->app || ctx->served == NULL || !ctx->admission->estimated
-        || ctx->admission->most == 0)
+    if (ctx->app || ctx->tunnel || ctx->served == NULL
+        || !ctx->admission->estimated || ctx->admission->most == 0)
     {
         return;
     }

@@ -46,7 +46,7 @@ static ngx_http_llm_member_t  ngx_http_llm_provider_members[] = {
       ngx_http_llm_provider_keys },
     { ngx_string("key"), 1, NGX_HTTP_LLM_ARGS_ANY, 0,
       ngx_http_llm_provider_key },
-    { ngx_string("timeout"), 1, 5, 0, ngx_http_llm_gate_timeout },
+    { ngx_string("timeout"), 1, 6, 0, ngx_http_llm_gate_timeout },
     { ngx_string("breaker"), 1, 7, 1, ngx_http_llm_gate_breaker },
     { ngx_string("inflight"), 1, 3, 1, ngx_http_llm_gate_inflight },
     { ngx_string("keepalive"), 1, 2, 1, ngx_http_llm_gate_keepalive },

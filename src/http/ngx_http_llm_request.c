@@ -23,7 +23,6 @@ static llm_code_t ngx_http_llm_scan_headers(ngx_http_llm_ctx_t *ctx);
 static ngx_uint_t ngx_http_llm_header_is(ngx_table_elt_t *h,
     const char *name);
 static void ngx_http_llm_body_handler(ngx_http_request_t *r);
-static ngx_uint_t ngx_http_llm_says_json(ngx_http_request_t *r);
 static llm_code_t ngx_http_llm_read_form(ngx_http_llm_ctx_t *ctx,
     llm_str_t *message);
 static llm_code_t ngx_http_llm_read_audio(ngx_http_llm_ctx_t *ctx,
@@ -65,14 +64,19 @@ ngx_http_llm_handler(ngx_http_request_t *r)
         }
     }
 
+    message = LLM_NOSTR;
     code = ngx_http_llm_find_endpoint(ctx);
+
+    if (code == LLM_CODE_NONE) {
+        code = ngx_http_llm_upgrade_check(ctx, &message);
+    }
 
     if (code == LLM_CODE_NONE) {
         code = ngx_http_llm_check_headers(ctx);
     }
 
     if (code != LLM_CODE_NONE) {
-        return ngx_http_llm_refuse_unread(ctx, code, LLM_NOSTR);
+        return ngx_http_llm_refuse_unread(ctx, code, message);
     }
 
     return ngx_http_llm_read_body(r);
@@ -361,7 +365,7 @@ ngx_http_llm_body_handler(ngx_http_request_t *r)
 
 /* JSON is taken whatever it is called; a wrong name explains a failure. */
 
-static ngx_uint_t
+ngx_uint_t
 ngx_http_llm_says_json(ngx_http_request_t *r)
 {
     ngx_table_elt_t  *h;
@@ -391,6 +395,10 @@ ngx_http_llm_read_facts(ngx_http_llm_ctx_t *ctx, llm_str_t *message)
 
     if (ctx->analyze) {
         return ngx_http_llm_analyze_facts(ctx, message);
+    }
+
+    if (ctx->endpoint == LLM_EP_REALTIME) {
+        return ngx_http_llm_realtime_facts(ctx, message);
     }
 
     kind = llm_endpoint_info(ctx->endpoint)->body;

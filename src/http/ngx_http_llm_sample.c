@@ -53,6 +53,7 @@ void
 ngx_http_llm_sample_choose(ngx_http_llm_ctx_t *ctx)
 {
     if (ctx->split == NULL || ctx->split->sample == NULL || ctx->shadow
+        || ctx->tunnel
         || (uint32_t) ngx_random() % LLM_SPLIT_BUCKETS
            >= ctx->split->sample->share)
     {

@@ -60,16 +60,6 @@ ngx_http_llm_speech_read(ngx_http_llm_ctx_t *ctx, llm_speech_t *speech,
 }
 
 
-/* Whoever is asked for a transcript in JSON answers at the end. */
-
-ngx_uint_t
-ngx_http_llm_streams(ngx_http_llm_ctx_t *ctx)
-{
-    return ctx->facts.stream
-           && !(ctx->send->translated && ngx_http_llm_speech(ctx));
-}
-
-
 ngx_int_t
 ngx_http_llm_speech_request(ngx_http_llm_ctx_t *ctx, llm_loss_t *loss,
     llm_rc_t *rc)

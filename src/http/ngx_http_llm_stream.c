@@ -173,6 +173,11 @@ ngx_http_llm_stream_end(ngx_http_llm_ctx_t *ctx, ngx_int_t rc)
     e = ctx->events;
     c = ctx->request->connection;
 
+    if (ctx->send->answer == NGX_HTTP_LLM_ANSWER_TUNNEL) {
+        ngx_http_llm_tunnel_end(ctx, rc);
+        return;
+    }
+
     if (rc == NGX_HTTP_CLIENT_CLOSED_REQUEST
         || rc == NGX_HTTP_REQUEST_TIME_OUT
         || c->error)

@@ -214,8 +214,8 @@ ngx_http_llm_upstream_conf(ngx_http_llm_ctx_t *ctx)
     conf->upstream = &ctx->uscf;
     conf->connect_timeout = provider->timeout.connect;
     conf->send_timeout = provider->timeout.idle;
-    conf->read_timeout = ngx_http_llm_streams(ctx) ? provider->timeout.header
-                                                   : provider->timeout.total;
+    conf->read_timeout = ngx_http_llm_is_prompt(ctx) ? provider->timeout.header
+                                                     : provider->timeout.total;
     conf->buffer_size = ctx->llcf->buffer_size;
 
     /* every failure comes to peer.get(), none is retried by nginx */

@@ -399,7 +399,8 @@ ngx_http_llm_fall(ngx_http_llm_ctx_t *ctx, llm_class_t class)
     ngx_msec_t               left;
     ngx_http_llm_variant_t  *v;
 
-    if (ctx->split == NULL || ctx->object || ctx->passthrough
+    if (ctx->split == NULL || ctx->object
+        || (ctx->passthrough && ctx->tunnel == NULL)
         || ctx->sends >= LLM_SENDS_MAX)
     {
         return 0;

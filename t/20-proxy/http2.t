@@ -87,6 +87,11 @@ is(from_json($r->{body})->{choices}[0]{message}{content}, 'fine', '... its text'
 like($r->{head}, qr/^x-llm-provider: a\r$/m, '... x-llm-provider');
 unlike($r->{head}, qr/^(?:connection|transfer-encoding|keep-alive):/im, '... no header of HTTP/1');
 
+$r = ask("$url/a/v1/realtime?model=m", '-H', 'Sec-WebSocket-Version: 13');
+is($r->{status}, 426, 'a session: WebSocket needs HTTP/1.1');
+is(from_json($r->{body})->{error}{code}, 'caller_upgrade_required', '... says so');
+unlike($r->{head}, qr/^upgrade:/im, '... without a header of HTTP/1');
+
 $up->on('/b/*' => reply(500, {}, '{"error":{"message":"x"}}'));
 $r = post("/ba$path", chat_body('m'));
 is($r->{status}, 200, 'after a fallback');
