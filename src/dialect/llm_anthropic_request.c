@@ -196,8 +196,8 @@ llm_ask_tool(llm_ask_t *a, llm_str_t tool)
         || llm_openai_pick(want[0].value, function, 4) != LLM_OK
         || function[0].kind != LLM_JSON_STRING)
     {
-        return llm_loss_fail(a->loss, LLM_NONE, LLM_STR("tools"),
-                     LLM_STR("A tool is not a function with a name."));
+        return llm_hub_cannot(a->hub, a->loss, LLM_STR("tools"),
+                      LLM_STR("A tool is not a function with a name."));
     }
 
     llm_buf_str(out, a->tools ? LLM_STR(",{\"name\":")
@@ -265,14 +265,17 @@ llm_ask_choice(llm_ask_t *a)
 
         name = llm_ask_choice_name(choice->value);
 
-        if (name.len == 0) {
-            return llm_loss_fail(a->loss, LLM_NONE, LLM_STR("tool_choice"),
-                         LLM_STR("This kind of tool choice is not known to "
-                                 "this provider."));
-        }
+        if (name.len) {
+            type = LLM_STR("tool");
+            a->forced = 1;
 
-        type = LLM_STR("tool");
-        a->forced = 1;
+        } else if (llm_hub_cannot(a->hub, a->loss, LLM_STR("tool_choice"),
+                          LLM_STR("This kind of tool choice is not known to "
+                                  "this provider."))
+                   != LLM_OK)
+        {
+            return LLM_NONE;
+        }
 
     } else if (choice && llm_hub_is(choice->value, LLM_STR("required"))) {
         type = LLM_STR("any");
@@ -595,9 +598,12 @@ llm_ask_check(llm_ask_t *a)
 
     w = llm_hub_get(a->hub, LLM_H_N);
 
-    if (w && llm_json_uint(w->value, &n) == LLM_OK && n > 1) {
-        return llm_loss_fail(a->loss, LLM_NONE, LLM_STR("n"),
-                     LLM_STR("This provider gives one choice at a time."));
+    if (w && llm_json_uint(w->value, &n) == LLM_OK && n > 1
+        && llm_hub_cannot(a->hub, a->loss, LLM_STR("n"),
+                   LLM_STR("This provider gives one choice at a time."))
+           != LLM_OK)
+    {
+        return LLM_NONE;
     }
 
     w = llm_hub_get(a->hub, LLM_H_FUNCTIONS);
@@ -613,8 +619,8 @@ llm_ask_check(llm_ask_t *a)
     w = llm_hub_get(a->hub, LLM_H_MODALITIES);
 
     if (w && llm_openai_has(w->value, LLM_STR("audio"))) {
-        return llm_loss_fail(a->loss, LLM_NONE, LLM_STR("modalities"),
-                     LLM_STR("This provider does not speak."));
+        return llm_hub_cannot(a->hub, a->loss, LLM_STR("modalities"),
+                      LLM_STR("This provider does not speak."));
     }
 
     return LLM_OK;

@@ -42,8 +42,8 @@ llm_gen_tool(llm_gen_t *g, llm_str_t tool)
         || llm_openai_pick(m.value, function, 3) != LLM_OK
         || function[0].kind != LLM_JSON_STRING)
     {
-        return llm_loss_fail(g->loss, LLM_NONE, LLM_STR("tools"),
-                     LLM_STR("A tool is not a function with a name."));
+        return llm_hub_cannot(g->hub, g->loss, LLM_STR("tools"),
+                      LLM_STR("A tool is not a function with a name."));
     }
 
     llm_buf_str(out, g->tools ? LLM_STR(",{\"name\":")
@@ -170,9 +170,9 @@ llm_gen_choice(llm_gen_t *g)
             return LLM_OK;
         }
 
-        return llm_loss_fail(g->loss, LLM_NONE, LLM_STR("tool_choice"),
-                     LLM_STR("This kind of tool choice is not known to this "
-                             "provider."));
+        return llm_hub_cannot(g->hub, g->loss, LLM_STR("tool_choice"),
+                      LLM_STR("This kind of tool choice is not known to this "
+                              "provider."));
     }
 
     llm_gen_mode(g, llm_hub_is(w->value, LLM_STR("required")) ? LLM_STR("ANY")
@@ -288,7 +288,8 @@ llm_gen_limits(llm_gen_t *g)
     w = llm_hub_get(g->hub, LLM_H_N);
 
     if (w && llm_json_uint(w->value, &n) == LLM_OK && n > 1) {
-        llm_gen_member(g, LLM_STR("candidateCount"), w->value);
+        llm_gen_member(g, LLM_STR("candidateCount"), LLM_NOSTR);
+        llm_json_put_uint(g->out, n < LLM_GEN_CHOICES ? n : LLM_GEN_CHOICES);
     }
 }
 
@@ -571,9 +572,12 @@ llm_gen_check(llm_gen_t *g)
 
     w = llm_hub_get(g->hub, LLM_H_N);
 
-    if (w && llm_json_uint(w->value, &n) == LLM_OK && n > LLM_GEN_CHOICES) {
-        return llm_loss_fail(g->loss, LLM_NONE, LLM_STR("n"),
-                     LLM_STR("This provider gives eight choices at most."));
+    if (w && llm_json_uint(w->value, &n) == LLM_OK && n > LLM_GEN_CHOICES
+        && llm_hub_cannot(g->hub, g->loss, LLM_STR("n"),
+                   LLM_STR("This provider gives eight choices at most."))
+           != LLM_OK)
+    {
+        return LLM_NONE;
     }
 
     w = llm_hub_get(g->hub, LLM_H_FUNCTIONS);
@@ -589,8 +593,8 @@ llm_gen_check(llm_gen_t *g)
     w = llm_hub_get(g->hub, LLM_H_MODALITIES);
 
     if (w && llm_openai_has(w->value, LLM_STR("audio"))) {
-        return llm_loss_fail(g->loss, LLM_NONE, LLM_STR("modalities"),
-                     LLM_STR("This provider does not speak here."));
+        return llm_hub_cannot(g->hub, g->loss, LLM_STR("modalities"),
+                      LLM_STR("This provider does not speak here."));
     }
 
     return LLM_OK;

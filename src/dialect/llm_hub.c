@@ -92,6 +92,7 @@ llm_hub_read(llm_hub_t *h, llm_str_t body, llm_loss_t *loss)
 
     h->body = body;
     h->used = 0;
+    h->lossy = 0;
 
     rc = llm_json_begin(&it, body);
 
@@ -132,6 +133,151 @@ llm_hub_read(llm_hub_t *h, llm_str_t body, llm_loss_t *loss)
 }
 
 
+static int
+llm_hub_has(const llm_json_want_t *w)
+{
+    return w->value.data && w->kind != LLM_JSON_NULL;
+}
+
+
+/* The place of a name; LLM_H_COUNT: there is none. */
+static unsigned
+llm_hub_index(llm_str_t name)
+{
+    unsigned  i;
+
+    for (i = 0; i < LLM_H_COUNT; i++) {
+        if (llm_str_eq(llm_hub_names[i], name)) {
+            break;
+        }
+    }
+
+    return i == LLM_H_MAX_COMPLETION_TOKENS ? LLM_H_MAX_TOKENS : i;
+}
+
+
+/* A member that the hub does not know: it is no loss any more. */
+static int
+llm_hub_forget(llm_loss_t *loss, llm_str_t name)
+{
+    size_t  i;
+
+    for (i = 0; i < loss->n; i++) {
+        if (llm_json_key_is(loss->name[i], name)) {
+            loss->name[i] = loss->name[--loss->n];
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+/* The old name may be one that the hub does not know. */
+static void
+llm_hub_rename(llm_hub_t *h, llm_str_t name, unsigned from, unsigned to,
+    llm_loss_t *loss)
+{
+    llm_json_want_t    old;
+    llm_json_member_t  m;
+
+    memset(&old, 0, sizeof(llm_json_want_t));
+
+    if (from < LLM_H_COUNT) {
+        old = h->member[from];
+
+    } else if (llm_json_get(h->body, name, &m) == LLM_OK) {
+        old.value = m.value;
+        old.kind = m.kind;
+    }
+
+    if (from == to || !llm_hub_has(&old)) {
+        return;
+    }
+
+    if (from < LLM_H_COUNT) {
+        memset(&h->member[from], 0, sizeof(llm_json_want_t));
+    }
+
+    if (to == LLM_H_COUNT) {
+        llm_loss_add(loss, name);
+        return;
+    }
+
+    (void) llm_hub_forget(loss, name);
+
+    if (!llm_hub_has(&h->member[to])) {
+        h->member[to] = old;
+    }
+}
+
+
+static void
+llm_hub_field(llm_hub_t *h, const llm_field_t *f, llm_loss_t *loss,
+    llm_loss_t *dropped)
+{
+    unsigned          i;
+    llm_json_want_t  *w;
+
+    i = llm_hub_index(f->name);
+
+    if (f->what == LLM_FIELD_RENAME) {
+        llm_hub_rename(h, f->name, i, llm_hub_index(f->to), loss);
+        return;
+    }
+
+    if (i == LLM_H_COUNT) {
+
+        if (f->what == LLM_FIELD_DROP && llm_hub_forget(loss, f->name)) {
+            llm_loss_add(dropped, f->name);
+        }
+
+        return;
+    }
+
+    w = &h->member[i];
+
+    if (f->what == LLM_FIELD_DROP) {
+
+        if (llm_hub_has(w)) {
+            llm_loss_add(dropped, f->name);
+        }
+
+        memset(w, 0, sizeof(llm_json_want_t));
+        return;
+    }
+
+    if (f->json.data && (f->what == LLM_FIELD_SET || !llm_hub_has(w))) {
+        w->value = f->json;
+        w->kind = llm_json_kind(f->json);
+    }
+}
+
+
+void
+llm_hub_fields(llm_hub_t *h, const llm_field_t *field, size_t n,
+    llm_loss_t *loss, llm_loss_t *dropped)
+{
+    size_t            i;
+    llm_json_want_t  *w;
+
+    if (n == 0) {
+        return;
+    }
+
+    w = &h->member[LLM_H_MAX_COMPLETION_TOKENS];
+
+    if (llm_hub_has(w)) {
+        h->member[LLM_H_MAX_TOKENS] = *w;
+        memset(w, 0, sizeof(llm_json_want_t));
+    }
+
+    for (i = 0; i < n; i++) {
+        llm_hub_field(h, &field[i], loss, dropped);
+    }
+}
+
+
 const llm_json_want_t *
 llm_hub_get(llm_hub_t *h, unsigned i)
 {
@@ -158,6 +304,19 @@ llm_hub_rest(const llm_hub_t *h, llm_loss_t *loss)
             llm_loss_add(loss, llm_hub_names[i]);
         }
     }
+}
+
+
+llm_rc_t
+llm_hub_cannot(const llm_hub_t *h, llm_loss_t *loss, llm_str_t param,
+    llm_str_t message)
+{
+    if (h->lossy) {
+        llm_loss_add(loss, param);
+        return LLM_OK;
+    }
+
+    return llm_loss_fail(loss, LLM_NONE, param, message);
 }
 
 

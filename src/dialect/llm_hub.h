@@ -48,11 +48,20 @@ typedef struct {
     llm_json_want_t  member[LLM_H_COUNT];   /* of a name twice, the last */
     uint64_t         used;              /* LLM_H_BIT()s a dialect has read */
     unsigned         stream:1;
+    unsigned         lossy:1;           /* in, once it is read: better less
+                                           than nothing */
 } llm_hub_t;
 
 /* Takes a body apart: sets all of *h but model and version.  Members without a
  * name above are a loss.  LLM_OK, or LLM_BAD with param and message. */
 llm_rc_t llm_hub_read(llm_hub_t *h, llm_str_t body, llm_loss_t *loss);
+
+/* Does to the members what a target wants done to them, by OpenAI's names;
+ * max_tokens is the same as max_completion_tokens.  Names of what was dropped
+ * go into *dropped, and are no loss; one that nobody behind the hub knows is
+ * not set. */
+void llm_hub_fields(llm_hub_t *h, const llm_field_t *field, size_t n,
+    llm_loss_t *loss, llm_loss_t *dropped);
 
 /* A member that is there and not null; marks it as used.  NULL: absent. */
 const llm_json_want_t *llm_hub_get(llm_hub_t *h, unsigned i);
@@ -66,6 +75,10 @@ void llm_loss_add(llm_loss_t *loss, llm_str_t name);
 /* The request cannot be put in these words at all (LLM_NONE), or is wrong
  * (LLM_BAD); returns rc. */
 llm_rc_t llm_loss_fail(llm_loss_t *loss, llm_rc_t rc, llm_str_t param,
+    llm_str_t message);
+
+/* … or in part: what is not known there is left out.  LLM_OK, LLM_NONE. */
+llm_rc_t llm_hub_cannot(const llm_hub_t *h, llm_loss_t *loss, llm_str_t param,
     llm_str_t message);
 
 /* Whether a raw string spells this word. */

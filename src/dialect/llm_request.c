@@ -315,13 +315,8 @@ llm_request_json(llm_request_t *r, llm_endpoint_t ep, llm_str_t body,
 
 
 llm_str_t
-llm_request_part_text(const llm_request_t *r, const llm_part_t *part)
+llm_request_trimmed(llm_str_t s)
 {
-    llm_str_t  s;
-
-    s.data = r->body.data + part->body;
-    s.len = part->body_end - part->body;
-
     while (s.len && (s.data[0] == ' ' || s.data[0] == '\t')) {
         s.data++;
         s.len--;
@@ -430,7 +425,9 @@ llm_request_parts(llm_request_t *r, llm_code_t *code, llm_str_t *message)
             continue;
         }
 
-        text = llm_request_part_text(r, part);
+        text.data = r->body.data + part->body;
+        text.len = part->body_end - part->body;
+        text = llm_request_trimmed(text);
 
         if (member[i] == LLM_M_MODEL) {
             if (llm_request_model(r, text, code, message) != LLM_OK) {

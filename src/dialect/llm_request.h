@@ -133,8 +133,8 @@ llm_rc_t llm_request_multipart(llm_request_t *r, llm_endpoint_t ep,
     llm_str_t body, llm_str_t content_type, llm_part_t *part, llm_code_t *code,
     llm_str_t *message);
 
-/* The text of a part, without white space around it. */
-llm_str_t llm_request_part_text(const llm_request_t *r, const llm_part_t *part);
+/* The text of a part without white space around it. */
+llm_str_t llm_request_trimmed(llm_str_t s);
 
 /* A second look at a JSON request, where limits or declared capabilities ask
  * for it: prompt_tokens, output_tokens, and the needs that only the messages
@@ -152,7 +152,7 @@ uint64_t llm_audio_estimate(llm_str_t head, uint64_t size);
  * Edits: cut `cut` bytes at offset `at` of the body and put `text` there.
  * Sorted by offset, never overlapping.
  */
-#define LLM_EDITS_MAX  32
+#define LLM_EDITS_MAX  128
 
 typedef struct {
     size_t     at;
@@ -163,6 +163,8 @@ typedef struct {
 typedef struct {
     llm_edit_t  edit[LLM_EDITS_MAX];
     size_t      n;
+    uint64_t    dropped;                /* fields, as bits: drops that met more
+                                           than null */
 } llm_edits_t;
 
 /* Inserts in order; LLM_FULL when there are too many, LLM_BAD on overlap. */
@@ -171,24 +173,41 @@ llm_rc_t llm_edits_add(llm_edits_t *e, size_t at, size_t cut, llm_str_t text);
 /* The length of a body of `len` bytes after these edits. */
 size_t llm_edits_length(const llm_edits_t *e, size_t len);
 
-/* One field to set in a JSON or multipart body: raw JSON for JSON bodies
- * ("0.1", "\"fa\""), plain text for multipart ones. */
+/* Appends the body after these edits. */
+void llm_edits_apply(const llm_edits_t *e, llm_str_t body, llm_buf_t *out);
+
+/* What is done to one member of a JSON body, or one field of a form. */
+typedef enum {
+    LLM_FIELD_SET = 0,                  /* whatever the client sent */
+    LLM_FIELD_DEFAULT,                  /* where it sent none, or null */
+    LLM_FIELD_DROP,
+    LLM_FIELD_RENAME                    /* … to `to`; if that is there, it
+                                           holds, and the old one goes */
+} llm_field_do_t;
+
+/* The value is raw JSON for JSON bodies ("0.1", "\"fa\""), plain text for
+ * multipart ones; data NULL: nothing is done there. */
 typedef struct {
-    llm_str_t  name;
-    llm_str_t  json;
-    llm_str_t  text;
-    unsigned   only_if_absent:1;
+    llm_str_t       name;
+    llm_str_t       json;
+    llm_str_t       text;
+    llm_field_do_t  what;
+    llm_str_t       to;
 } llm_field_t;
+
+#define LLM_FIELDS_MAX  64              /* of one request */
 
 /*
  * The edits that make this request fit a target: its model name (data NULL: the
  * client's unchanged; where the client sent none it is added, but not to a
- * request about a realtime session, which may have none), fields set, and, with
- * want_usage, stream_options.include_usage.  *edits is set anew; texts
- * live in `mem`, in `model` and in the fields.  A member the client sent twice
- * is set in both places; of several parts with one name the first one stays.
- * LLM_OK, LLM_FULL, or LLM_BAD when a multipart field would break its part (a
- * name with control characters or quotes, a content with the boundary).
+ * request about a realtime session, which may have none), what is done to
+ * fields, one after the other, and, with want_usage,
+ * stream_options.include_usage.  *edits is set anew; texts live in `mem`, in
+ * `model` and in the fields.  A member the client sent twice is set in both
+ * places; of several parts with one name the first one stays.  LLM_OK, LLM_FULL
+ * (too little memory, or too many places), or LLM_BAD when a multipart field
+ * would break its part (a name with control characters or quotes, a content
+ * with the boundary).
  */
 llm_rc_t llm_request_edits(const llm_request_t *r, llm_str_t model,
     const llm_field_t *field, size_t field_n, int want_usage, llm_buf_t *mem,

@@ -4,6 +4,7 @@
  */
 
 #include "llm_speech.h"
+#include "llm_edits.h"
 
 #define LLM_LANGUAGE_MAX  35            /* bytes; RFC 5646 */
 
@@ -52,39 +53,46 @@ llm_speech_field(llm_str_t name)
 }
 
 
-/* Gathers the texts of the client's fields, and those of its location, which
- * win; what has no name above is a loss. */
-static void
+/* Gathers the texts of the client's fields, as its location and the target want
+ * them; what has no name above is a loss. */
+static llm_rc_t
 llm_speech_fields(const llm_request_t *r, const llm_field_t *field,
-    size_t field_n, llm_str_t value[LLM_SF_COUNT], llm_loss_t *loss)
+    size_t field_n, llm_str_t value[LLM_SF_COUNT], uint64_t *dropped,
+    llm_loss_t *loss)
 {
-    size_t  i, n;
+    size_t              i, n;
+    llm_entries_t       e;
+    const llm_entry_t  *entry;
 
     for (i = 0; i < LLM_SF_COUNT; i++) {
         value[i] = LLM_NOSTR;
     }
 
-    for (i = 0; i < r->part_n; i++) {
-        n = llm_speech_field(r->part[i].name);
+    if (llm_form_fields(r, field, field_n, &e) != LLM_OK) {
+        return llm_loss_fail(loss, LLM_BAD, LLM_NOSTR,
+                             LLM_STR("The form has too many parts."));
+    }
+
+    *dropped = e.dropped;
+
+    for (i = 0; i < e.n; i++) {
+        entry = &e.entry[i];
+
+        if (entry->gone) {
+            continue;
+        }
+
+        n = llm_speech_field(entry->name);
 
         if (n == LLM_SF_COUNT) {
-            llm_loss_add(loss, r->part[i].name);
+            llm_loss_add(loss, entry->name);
 
         } else if (value[n].data == NULL) {
-            value[n] = llm_request_part_text(r, &r->part[i]);
+            value[n] = llm_request_trimmed(entry->value);
         }
     }
 
-    for (i = 0; i < field_n; i++) {
-        n = llm_speech_field(field[i].name);
-
-        if (n == LLM_SF_COUNT) {
-            llm_loss_add(loss, field[i].name);
-
-        } else if (value[n].data == NULL || !field[i].only_if_absent) {
-            value[n] = field[i].text;
-        }
-    }
+    return LLM_OK;
 }
 
 
@@ -174,7 +182,11 @@ llm_speech_read(llm_speech_t *s, const llm_request_t *r,
 
     memset(loss, 0, sizeof(llm_loss_t));
 
-    llm_speech_fields(r, field, field_n, value, loss);
+    if (llm_speech_fields(r, field, field_n, value, &s->dropped, loss)
+        != LLM_OK)
+    {
+        return LLM_BAD;
+    }
 
     s->endpoint = r->endpoint;
     s->format = r->format;

@@ -27,6 +27,7 @@ typedef struct {
     llm_str_t       prompt;
     llm_str_t       temperature;        /* a JSON number, or empty */
     llm_str_t       reply;              /* json, text, verbose_json */
+    uint64_t        dropped;            /* as of llm_edits_t */
     unsigned        stream:1;
 } llm_speech_t;
 
@@ -45,9 +46,10 @@ typedef struct {
 } llm_speech_way_t;
 
 /*
- * What the client's upload and the fields of its location ask for; sets all of
- * *s but the model.  LLM_OK (what was left out is in loss->name), LLM_NONE (no
- * such provider can be asked for this), LLM_BAD (the request is wrong).
+ * What the client's upload asks for, once these fields were done to it; sets
+ * all of *s but the model.  LLM_OK (what was left out is in loss->name),
+ * LLM_NONE (no such provider can be asked for this), LLM_BAD (the request is
+ * wrong).
  */
 llm_rc_t llm_speech_read(llm_speech_t *s, const llm_request_t *r,
     const llm_field_t *field, size_t field_n, llm_loss_t *loss);

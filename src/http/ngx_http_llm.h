@@ -49,6 +49,23 @@ typedef struct {
 } ngx_http_llm_key_pool_t;
 
 
+/* ---- parameters ---------------------------------------------------------- */
+
+/* What becomes of a request that a target has no words for. */
+#define NGX_HTTP_LLM_UNSUPPORTED_UNSET  0   /* what matters: another target;
+                                               the rest is left out */
+#define NGX_HTTP_LLM_UNSUPPORTED_DROP   1   /* as much as can be is sent */
+#define NGX_HTTP_LLM_UNSUPPORTED_SKIP   2   /* another target */
+#define NGX_HTTP_LLM_UNSUPPORTED_ERROR  3   /* the client is told */
+
+/* Of a provider; of a model, with those of its provider. */
+typedef struct {
+    ngx_array_t                 *fields;        /* llm_field_t, in the order in
+                                                   which they act; NULL: none */
+    ngx_uint_t                   unsupported;
+} ngx_http_llm_params_t;
+
+
 /* ---- providers ----------------------------------------------------------- */
 
 typedef struct {
@@ -76,6 +93,7 @@ typedef struct {
     ngx_http_llm_timeouts_t      timeout;
     ngx_array_t                 *headers;       /* ngx_http_llm_header_t */
     ngx_str_t                    version;       /* of the dialect's API */
+    ngx_http_llm_params_t        params;
     ngx_http_llm_mock_conf_t    *mock;          /* dialect mock, else NULL */
     ngx_http_llm_record_conf_t  *record;        /* record DIR, else NULL */
     ngx_http_llm_route_t        *route;         /* this provider alone */
@@ -92,6 +110,7 @@ typedef struct {
     ngx_str_t                    name;
     ngx_http_llm_provider_t     *provider;
     ngx_str_t                    id;            /* the provider's name for it */
+    ngx_http_llm_params_t        params;
     llm_price_t                  price;
     ngx_uint_t                   context;       /* tokens; 0: unknown */
     ngx_uint_t                   can;           /* LLM_CAN_... bits */

@@ -10,9 +10,14 @@
 
 static ngx_int_t ngx_http_llm_compose_edits(ngx_http_llm_ctx_t *ctx,
     ngx_http_llm_body_chain_t *body);
+static ngx_int_t ngx_http_llm_make_edits(ngx_http_llm_ctx_t *ctx,
+    llm_edits_t *edits);
 static ngx_int_t ngx_http_llm_compose_audio(ngx_http_llm_ctx_t *ctx,
     ngx_http_llm_body_chain_t *body);
-static size_t ngx_http_llm_fields_size(ngx_http_llm_ctx_t *ctx);
+static ngx_int_t ngx_http_llm_compose_form(ngx_http_llm_ctx_t *ctx,
+    ngx_http_llm_body_chain_t *body);
+static ngx_int_t ngx_http_llm_compose_analyze(ngx_http_llm_ctx_t *ctx,
+    ngx_http_llm_body_chain_t *body);
 static ngx_int_t ngx_http_llm_add_memory(ngx_http_llm_ctx_t *ctx,
     ngx_http_llm_body_chain_t *body, u_char *data, size_t len);
 static ngx_int_t ngx_http_llm_add_span(ngx_http_llm_ctx_t *ctx,
@@ -23,8 +28,6 @@ ngx_int_t
 ngx_http_llm_compose_body(ngx_http_llm_ctx_t *ctx,
     ngx_http_llm_body_chain_t *body)
 {
-    ngx_str_t  text;
-
     if (ctx->send->translated) {
 
         if (ngx_http_llm_add_memory(ctx, body, ctx->translation.data,
@@ -42,19 +45,7 @@ ngx_http_llm_compose_body(ngx_http_llm_ctx_t *ctx,
     }
 
     if (ctx->analyze) {
-
-        if (ctx->prompt.data) {
-            /* of the attempt before, whose upstream is gone */
-            (void) ngx_pfree(ctx->request->pool, ctx->prompt.data);
-        }
-
-        if (ngx_http_llm_analyze_body(ctx, &text) != NGX_OK) {
-            return NGX_ERROR;
-        }
-
-        ctx->prompt = text;
-
-        return ngx_http_llm_add_memory(ctx, body, text.data, text.len);
+        return ngx_http_llm_compose_analyze(ctx, body);
     }
 
     if (ctx->raw_audio.len) {
@@ -72,46 +63,50 @@ ngx_http_llm_compose_body(ngx_http_llm_ctx_t *ctx,
 
 
 static ngx_int_t
-ngx_http_llm_compose_edits(ngx_http_llm_ctx_t *ctx,
+ngx_http_llm_compose_analyze(ngx_http_llm_ctx_t *ctx,
     ngx_http_llm_body_chain_t *body)
 {
-    size_t                      size, at;
-    u_char                     *mem;
-    llm_buf_t                   b;
-    ngx_str_t                   model;
-    ngx_uint_t                  i;
-    llm_str_t                   name;
-    llm_edits_t                 edits;
-    llm_edit_t                 *e;
-    ngx_http_llm_transcribe_t  *tr;
+    ngx_str_t   made, text;
+    llm_loss_t  dropped;
 
-    tr = ctx->llcf->transcribe;
-
-    ngx_http_llm_target_model(ctx, ctx->send->target, &model);
-
-    name = LLM_NOSTR;
-
-    if (model.data != ctx->model.data) {
-        name = ngx_http_llm_view(&model);
+    if (ctx->prompt.data) {
+        /* of the attempt before, whose upstream is gone */
+        (void) ngx_pfree(ctx->request->pool, ctx->prompt.data);
     }
 
-    size = 256 + 6 * model.len + ngx_http_llm_fields_size(ctx);
-
-    mem = ngx_palloc(ctx->request->pool, size);
-    if (mem == NULL) {
+    if (ngx_http_llm_analyze_body(ctx, &made) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    llm_buf_init(&b, mem, size);
-    edits.n = 0;
+    text = made;
+    ngx_memzero(&dropped, sizeof(llm_loss_t));
 
-    if (llm_request_edits(&ctx->facts, name, tr ? tr->fields : NULL,
-                          tr ? tr->nfields : 0, ctx->hide_usage, &b, &edits)
-        != LLM_OK)
+    if (ngx_http_llm_edit(ctx, &text, &dropped) != NGX_OK
+        || ngx_http_llm_dropped(ctx, &dropped) != NGX_OK)
     {
-        ngx_log_error(NGX_LOG_ERR, ctx->request->connection->log, 0,
-                      "llm request could not be rewritten for \"%V\"",
-                      &ctx->send->target->provider->name);
+        return NGX_ERROR;
+    }
+
+    if (text.data != made.data) {
+        (void) ngx_pfree(ctx->request->pool, made.data);
+    }
+
+    ctx->prompt = text;
+
+    return ngx_http_llm_add_memory(ctx, body, text.data, text.len);
+}
+
+
+static ngx_int_t
+ngx_http_llm_compose_edits(ngx_http_llm_ctx_t *ctx,
+    ngx_http_llm_body_chain_t *body)
+{
+    size_t        at;
+    ngx_uint_t    i;
+    llm_edit_t   *e;
+    llm_edits_t   edits;
+
+    if (ngx_http_llm_make_edits(ctx, &edits) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -135,50 +130,82 @@ ngx_http_llm_compose_edits(ngx_http_llm_ctx_t *ctx,
 }
 
 
-/* A raw audio body becomes the file part of a form. */
+static ngx_int_t
+ngx_http_llm_make_edits(ngx_http_llm_ctx_t *ctx, llm_edits_t *edits)
+{
+    size_t                  size;
+    u_char                 *mem;
+    llm_rc_t                rc;
+    llm_buf_t               b;
+    llm_str_t               name;
+    ngx_str_t               model;
+    llm_loss_t              dropped;
+    ngx_http_llm_fields_t   fields;
+
+    ngx_http_llm_fields(ctx, &fields);
+    ngx_http_llm_target_model(ctx, ctx->send->target, &model);
+
+    name = LLM_NOSTR;
+
+    if (model.data != ctx->model.data) {
+        name = ngx_http_llm_view(&model);
+    }
+
+    size = 256 + 6 * model.len + ngx_http_llm_fields_size(&fields);
+
+    mem = ngx_palloc(ctx->request->pool, size);
+    if (mem == NULL) {
+        return NGX_ERROR;
+    }
+
+    llm_buf_init(&b, mem, size);
+
+    rc = llm_request_edits(&ctx->facts, name, fields.field, fields.n,
+                           ctx->hide_usage, &b, edits);
+
+    if (rc == LLM_FULL) {
+        ctx->send->outcome.class = LLM_CLASS_INVALID_REQUEST;
+        return NGX_ERROR;
+    }
+
+    if (rc != LLM_OK) {
+        ngx_log_error(NGX_LOG_ERR, ctx->request->connection->log, 0,
+                      "llm request could not be rewritten for \"%V\"",
+                      &ctx->send->target->provider->name);
+        return NGX_ERROR;
+    }
+
+    ngx_memzero(&dropped, sizeof(llm_loss_t));
+    ngx_http_llm_dropped_fields(&fields, edits->dropped, &dropped);
+
+    return ngx_http_llm_dropped(ctx, &dropped);
+}
+
+
+/* A raw audio body becomes the file part of a form, behind its fields. */
 
 static ngx_int_t
 ngx_http_llm_compose_audio(ngx_http_llm_ctx_t *ctx,
     ngx_http_llm_body_chain_t *body)
 {
-    u_char                     *p, *start;
-    size_t                      size;
-    ngx_str_t                   model, *type;
-    ngx_uint_t                  i;
-    llm_field_t                *f;
-    ngx_http_llm_transcribe_t  *tr;
+    u_char     *p, *start;
+    size_t      size;
+    ngx_str_t  *type;
 
-    tr = ctx->llcf->transcribe;
+    if (ngx_http_llm_compose_form(ctx, body) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     type = &ctx->request->headers_in.content_type->value;
 
-    ngx_http_llm_target_model(ctx, ctx->send->target, &model);
-
-    size = 512 + model.len + type->len + ctx->raw_audio.len
-           + ngx_http_llm_fields_size(ctx);
+    size = 256 + type->len + ctx->raw_audio.len;
 
     start = ngx_pnalloc(ctx->request->pool, size);
     if (start == NULL) {
         return NGX_ERROR;
     }
 
-    p = start;
-
-    if (model.len) {
-        p = ngx_sprintf(p, "--" NGX_HTTP_LLM_BOUNDARY "%*s" CRLF
-                        "Content-Disposition: form-data; name=\"model\""
-                        CRLF CRLF "%V" CRLF, sizeof(ctx->id), ctx->id, &model);
-    }
-
-    for (i = 0; i < tr->nfields; i++) {
-        f = &tr->fields[i];
-
-        p = ngx_sprintf(p, "--" NGX_HTTP_LLM_BOUNDARY "%*s" CRLF
-                        "Content-Disposition: form-data; name=\"%*s\""
-                        CRLF CRLF "%*s" CRLF, sizeof(ctx->id), ctx->id,
-                        f->name.len, f->name.data, f->text.len, f->text.data);
-    }
-
-    p = ngx_sprintf(p, "--" NGX_HTTP_LLM_BOUNDARY "%*s" CRLF
+    p = ngx_sprintf(start, "--" NGX_HTTP_LLM_BOUNDARY "%*s" CRLF
                     "Content-Disposition: form-data; name=\"file\"; "
                     "filename=\"audio.%V\"" CRLF
                     "Content-Type: %V" CRLF CRLF, sizeof(ctx->id), ctx->id,
@@ -204,22 +231,55 @@ ngx_http_llm_compose_audio(ngx_http_llm_ctx_t *ctx,
 }
 
 
-static size_t
-ngx_http_llm_fields_size(ngx_http_llm_ctx_t *ctx)
+/* The fields of a form that has no other parts yet. */
+
+static ngx_int_t
+ngx_http_llm_compose_form(ngx_http_llm_ctx_t *ctx,
+    ngx_http_llm_body_chain_t *body)
 {
-    size_t                      size;
-    ngx_uint_t                  i;
-    ngx_http_llm_transcribe_t  *tr;
+    u_char                 *mem, *p;
+    size_t                  size;
+    llm_buf_t               b;
+    ngx_str_t               model;
+    llm_edits_t             edits;
+    llm_request_t           r;
+    ngx_http_llm_fields_t   fields;
+    u_char                  boundary[64];
 
-    tr = ctx->llcf->transcribe;
-    size = 0;
+    p = ngx_snprintf(boundary, sizeof(boundary), NGX_HTTP_LLM_BOUNDARY "%*s",
+                     sizeof(ctx->id), ctx->id);
 
-    for (i = 0; tr && i < tr->nfields; i++) {
-        size += 256 + tr->fields[i].name.len + tr->fields[i].text.len
-                + tr->fields[i].json.len;
+    ngx_memzero(&r, sizeof(llm_request_t));
+    r.kind = LLM_BODY_MULTIPART;
+    r.boundary.data = boundary;
+    r.boundary.len = p - boundary;
+
+    ngx_http_llm_fields(ctx, &fields);
+    ngx_http_llm_target_model(ctx, ctx->send->target, &model);
+
+    size = 256 + model.len + ngx_http_llm_fields_size(&fields);
+
+    mem = ngx_palloc(ctx->request->pool, size);
+    if (mem == NULL) {
+        return NGX_ERROR;
     }
 
-    return size;
+    llm_buf_init(&b, mem, size);
+
+    if (llm_request_edits(&r, model.len ? ngx_http_llm_view(&model) : LLM_NOSTR,
+                          fields.field, fields.n, 0, &b, &edits)
+        != LLM_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (edits.n == 0) {
+        return NGX_OK;
+    }
+
+    return ngx_http_llm_add_memory(ctx, body,
+                                   (u_char *) edits.edit[0].text.data,
+                                   edits.edit[0].text.len);
 }
 
 

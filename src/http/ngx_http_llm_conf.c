@@ -188,6 +188,7 @@ ngx_http_llm_link(ngx_conf_t *cf)
     lmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_llm_gateway_module);
 
     if (ngx_http_llm_link_names(cf, lmcf) != NGX_OK
+        || ngx_http_llm_params_link(cf, lmcf) != NGX_OK
         || ngx_http_llm_link_splits(cf, lmcf) != NGX_OK
         || ngx_http_llm_policy_link(cf, lmcf) != NGX_OK
         || ngx_http_llm_link_locations(cf, lmcf) != NGX_OK

@@ -217,10 +217,23 @@ ngx_int_t ngx_http_llm_pool_end(ngx_conf_t *cf, ngx_http_llm_pool_block_t *pb);
 ngx_http_llm_key_pool_t *ngx_http_llm_find_pool(ngx_http_llm_main_conf_t *lmcf,
     ngx_str_t *name);
 
-/* A field to set: `json` lets a text that is JSON stand for itself, else it
- * becomes a string. */
+/* Fields of llm_transcribe; of a provider, or of a model.  All of them meet in
+ * one request, which takes LLM_FIELDS_MAX. */
+#define NGX_HTTP_LLM_FORM_MAX    16
+#define NGX_HTTP_LLM_PARAMS_MAX  24
+
+/* A field's name and value: `json` lets a text that is JSON stand for itself,
+ * else it becomes a string. */
 ngx_int_t ngx_http_llm_field(ngx_conf_t *cf, llm_field_t *field,
     ngx_str_t *name, ngx_str_t *text, ngx_uint_t json);
+
+/* params_conf.c: the current line of a block, what its parameters become; after
+ * all names are known.  NGX_OK or NGX_ERROR (logged). */
+char *ngx_http_llm_param(ngx_conf_t *cf, ngx_http_llm_params_t *params);
+char *ngx_http_llm_param_unsupported(ngx_conf_t *cf,
+    ngx_http_llm_params_t *params);
+ngx_int_t ngx_http_llm_params_link(ngx_conf_t *cf,
+    ngx_http_llm_main_conf_t *lmcf);
 
 /* shed.c: the directive llm_priority. */
 char *ngx_http_llm_set_priority(ngx_conf_t *cf, ngx_command_t *cmd,

@@ -12,7 +12,7 @@
  * attempt.c, wait.c     picks target and key, waits, retries, gives up
  * translate.c           its body, its answer, its events in another dialect
  * speech.c              an upload as JSON, where a provider takes no form
- * compose.c, _body.c    the bytes of one attempt's request
+ * params.c              what a target wants done to its parameters
  * compose.c, _path.c,   the bytes of one attempt's request
  * _body.c
  * upstream.c, park.c    one attempt on a fresh ngx_http_upstream_t
@@ -550,11 +550,34 @@ void ngx_http_llm_translate_end(ngx_http_llm_ctx_t *ctx, llm_buf_t *out);
  */
 const llm_speech_way_t *ngx_http_llm_speech(ngx_http_llm_ctx_t *ctx);
 ngx_int_t ngx_http_llm_speech_request(ngx_http_llm_ctx_t *ctx,
-    llm_loss_t *loss, llm_rc_t *rc);
+    llm_loss_t *loss, llm_loss_t *dropped, llm_rc_t *rc);
 off_t ngx_http_llm_speech_rewind(ngx_http_llm_ctx_t *ctx);
 ngx_int_t ngx_http_llm_speech_output(ngx_http_llm_ctx_t *ctx);
 void ngx_http_llm_speech_whole(ngx_http_llm_ctx_t *ctx, llm_str_t body,
     llm_buf_t *out, ngx_str_t *type);
+
+/*
+ * params.c.  fields: what is done to the request at the current target, by the
+ * location's form and by the target.  edit: the same to a body that is text of
+ * ours.  dropped, dropped_fields: what the client reads in x-llm-dropped; edits
+ * tell which fields met something.  unsupported: what a loss means there.
+ */
+typedef struct {
+    llm_field_t                  field[LLM_FIELDS_MAX];
+    ngx_uint_t                   n;
+} ngx_http_llm_fields_t;
+
+void ngx_http_llm_fields(ngx_http_llm_ctx_t *ctx,
+    ngx_http_llm_fields_t *fields);
+size_t ngx_http_llm_fields_size(ngx_http_llm_fields_t *fields);
+ngx_int_t ngx_http_llm_edit(ngx_http_llm_ctx_t *ctx, ngx_str_t *body,
+    llm_loss_t *dropped);
+void ngx_http_llm_dropped_fields(ngx_http_llm_fields_t *fields, uint64_t bits,
+    llm_loss_t *dropped);
+ngx_int_t ngx_http_llm_dropped(ngx_http_llm_ctx_t *ctx, llm_loss_t *loss);
+ngx_uint_t ngx_http_llm_unsupported(ngx_http_llm_ctx_t *ctx);
+llm_rc_t ngx_http_llm_weigh(ngx_http_llm_ctx_t *ctx, llm_rc_t rc,
+    llm_loss_t *loss);
 
 /* compose.c, _path.c, _body.c: the bytes of an attempt's request; the model's
  * name at a target. */

@@ -18,6 +18,7 @@ static ngx_int_t ngx_http_llm_pass_variable(ngx_conf_t *cf,
     ngx_http_llm_loc_conf_t *llcf, ngx_str_t *value);
 static ngx_int_t ngx_http_llm_transcribe_field(ngx_conf_t *cf,
     ngx_http_llm_transcribe_t *t, llm_field_t *field, ngx_str_t *word);
+static ngx_int_t ngx_http_llm_field_json(ngx_conf_t *cf, llm_field_t *field);
 
 
 /* in the order of NGX_HTTP_LLM_HEADERS_... */
@@ -289,9 +290,57 @@ ngx_http_llm_transcribe_field(ngx_conf_t *cf, ngx_http_llm_transcribe_t *t,
         return NGX_OK;
     }
 
+    if (t->nfields == NGX_HTTP_LLM_FORM_MAX) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "too many fields, at most %d can be set",
+                           NGX_HTTP_LLM_FORM_MAX);
+        return NGX_ERROR;
+    }
+
     t->nfields++;
 
     return ngx_http_llm_field(cf, field, &name, &text, 0);
+}
+
+
+/* A text that is JSON stands for itself; a form gets a string without quotes
+ * and escapes. */
+
+static ngx_int_t
+ngx_http_llm_field_json(ngx_conf_t *cf, llm_field_t *field)
+{
+    u_char     *p;
+    llm_buf_t   buf;
+
+    while (ngx_strchr(" \t\r\n", field->text.data[0])) {
+        field->text.data++;
+        field->text.len--;
+    }
+
+    while (ngx_strchr(" \t\r\n", field->text.data[field->text.len - 1])) {
+        field->text.len--;
+    }
+
+    field->json = field->text;
+
+    if (llm_json_kind(field->json) != LLM_JSON_STRING) {
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(cf->pool, field->json.len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    llm_buf_init(&buf, p, field->json.len);
+
+    if (llm_json_unescape(field->json, &buf) != LLM_OK) {
+        return NGX_ERROR;
+    }
+
+    field->text = llm_buf_view(&buf);
+
+    return NGX_OK;
 }
 
 
@@ -305,11 +354,9 @@ ngx_http_llm_field(ngx_conf_t *cf, llm_field_t *field, ngx_str_t *name,
 
     field->name = (llm_str_t) { name->len, name->data };
     field->text = (llm_str_t) { text->len, text->data };
-    field->only_if_absent = 0;
 
     if (json && llm_json_check(field->text) == LLM_OK) {
-        field->json = field->text;
-        return NGX_OK;
+        return ngx_http_llm_field_json(cf, field);
     }
 
     size = 6 * text->len + 2;

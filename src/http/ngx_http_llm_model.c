@@ -16,6 +16,8 @@ static char *ngx_http_llm_model_id(ngx_conf_t *cf, void *block);
 static char *ngx_http_llm_model_price(ngx_conf_t *cf, void *block);
 static char *ngx_http_llm_model_context(ngx_conf_t *cf, void *block);
 static char *ngx_http_llm_model_can(ngx_conf_t *cf, void *block);
+static char *ngx_http_llm_model_param(ngx_conf_t *cf, void *block);
+static char *ngx_http_llm_model_unsupported(ngx_conf_t *cf, void *block);
 static char *ngx_http_llm_model_tier(ngx_conf_t *cf, void *block);
 static char *ngx_http_llm_model_internal(ngx_conf_t *cf, void *block);
 static char *ngx_http_llm_model_enabled(ngx_conf_t *cf, void *block);
@@ -29,6 +31,12 @@ static ngx_http_llm_member_t  ngx_http_llm_model_members[] = {
     { ngx_string("price"), 1, 4, 1, ngx_http_llm_model_price },
     { ngx_string("context"), 1, 1, 1, ngx_http_llm_model_context },
     { ngx_string("can"), 1, NGX_HTTP_LLM_ARGS_ANY, 1, ngx_http_llm_model_can },
+    { ngx_string("set"), 2, 2, 0, ngx_http_llm_model_param },
+    { ngx_string("default"), 2, 2, 0, ngx_http_llm_model_param },
+    { ngx_string("drop"), 1, NGX_HTTP_LLM_ARGS_ANY, 0,
+      ngx_http_llm_model_param },
+    { ngx_string("rename"), 2, 2, 0, ngx_http_llm_model_param },
+    { ngx_string("unsupported"), 1, 1, 1, ngx_http_llm_model_unsupported },
     { ngx_string("tier"), 1, 1, 1, ngx_http_llm_model_tier },
     { ngx_string("internal"), 0, 0, 1, ngx_http_llm_model_internal },
     { ngx_string("enabled"), 1, 1, 1, ngx_http_llm_model_enabled },
@@ -324,6 +332,24 @@ ngx_http_llm_model_can(ngx_conf_t *cf, void *block)
     }
 
     return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_llm_model_param(ngx_conf_t *cf, void *block)
+{
+    ngx_http_llm_model_block_t *mb = block;
+
+    return ngx_http_llm_param(cf, &mb->model->params);
+}
+
+
+static char *
+ngx_http_llm_model_unsupported(ngx_conf_t *cf, void *block)
+{
+    ngx_http_llm_model_block_t *mb = block;
+
+    return ngx_http_llm_param_unsupported(cf, &mb->model->params);
 }
 
 

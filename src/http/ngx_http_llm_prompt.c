@@ -390,6 +390,8 @@ ngx_http_llm_prompt_set(ngx_conf_t *cf, void *block)
         return NGX_CONF_ERROR;
     }
 
+    ngx_memzero(field, sizeof(llm_field_t));
+
     return ngx_http_llm_field(cf, field, &value[1], &value[2], 1) == NGX_OK
            ? NGX_CONF_OK : NGX_CONF_ERROR;
 

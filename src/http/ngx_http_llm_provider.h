@@ -41,6 +41,11 @@ char *ngx_http_llm_gate_shed(ngx_conf_t *cf, void *block);
 /* Warns of what has no effect, when the keys are known. */
 void ngx_http_llm_gate_check(ngx_conf_t *cf, ngx_http_llm_provider_t *p);
 
+/* params_conf.c: parameters of requests */
+
+char *ngx_http_llm_provider_param(ngx_conf_t *cf, void *block);
+char *ngx_http_llm_provider_unsupported(ngx_conf_t *cf, void *block);
+
 /* provider_header.c */
 
 char *ngx_http_llm_provider_header(ngx_conf_t *cf, void *block);

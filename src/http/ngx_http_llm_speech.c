@@ -28,7 +28,7 @@ struct ngx_http_llm_sound_s {
 
 
 static llm_rc_t ngx_http_llm_speech_read(ngx_http_llm_ctx_t *ctx,
-    llm_speech_t *speech, llm_loss_t *loss);
+    llm_speech_t *speech, ngx_http_llm_fields_t *fields, llm_loss_t *loss);
 static ngx_int_t ngx_http_llm_speech_send(void *data, ngx_chain_t *in);
 static ngx_chain_t *ngx_http_llm_speech_piece(ngx_http_llm_sound_t *s);
 
@@ -45,31 +45,29 @@ ngx_http_llm_speech(ngx_http_llm_ctx_t *ctx)
 
 static llm_rc_t
 ngx_http_llm_speech_read(ngx_http_llm_ctx_t *ctx, llm_speech_t *speech,
-    llm_loss_t *loss)
+    ngx_http_llm_fields_t *fields, llm_loss_t *loss)
 {
-    ngx_str_t                   model;
-    ngx_http_llm_transcribe_t  *tr;
+    ngx_str_t  model;
 
-    tr = ctx->llcf->transcribe;
-
+    ngx_http_llm_fields(ctx, fields);
     ngx_http_llm_target_model(ctx, ctx->send->target, &model);
     speech->model = ngx_http_llm_view(&model);
 
-    return llm_speech_read(speech, &ctx->facts, tr ? tr->fields : NULL,
-                           tr ? tr->nfields : 0, loss);
+    return llm_speech_read(speech, &ctx->facts, fields->field, fields->n, loss);
 }
 
 
 ngx_int_t
 ngx_http_llm_speech_request(ngx_http_llm_ctx_t *ctx, llm_loss_t *loss,
-    llm_rc_t *rc)
+    llm_loss_t *dropped, llm_rc_t *rc)
 {
-    u_char                *mem;
-    size_t                 at, size;
-    llm_buf_t              out;
-    ngx_pool_t            *pool;
-    llm_speech_t           speech;
-    ngx_http_llm_sound_t  *s;
+    u_char                 *mem;
+    size_t                  at, size;
+    llm_buf_t               out;
+    ngx_pool_t             *pool;
+    llm_speech_t            speech;
+    ngx_http_llm_sound_t   *s;
+    ngx_http_llm_fields_t   fields;
 
     at = 0;
     pool = ctx->request->pool;
@@ -83,7 +81,7 @@ ngx_http_llm_speech_request(ngx_http_llm_ctx_t *ctx, llm_loss_t *loss,
 
     for (size = NGX_HTTP_LLM_SPEECH_HEAD; /* void */; size *= 2) {
 
-        *rc = ngx_http_llm_speech_read(ctx, &speech, loss);
+        *rc = ngx_http_llm_speech_read(ctx, &speech, &fields, loss);
 
         if (*rc != LLM_OK) {
             return NGX_OK;
@@ -105,6 +103,8 @@ ngx_http_llm_speech_request(ngx_http_llm_ctx_t *ctx, llm_loss_t *loss,
 
         (void) ngx_pfree(pool, mem);
     }
+
+    ngx_http_llm_dropped_fields(&fields, speech.dropped, dropped);
 
     ctx->translation.data = mem;
     ctx->translation.len = at;
@@ -242,11 +242,12 @@ void
 ngx_http_llm_speech_whole(ngx_http_llm_ctx_t *ctx, llm_str_t body,
     llm_buf_t *out, ngx_str_t *type)
 {
-    llm_str_t     name;
-    llm_loss_t    loss;
-    llm_speech_t  speech;
+    llm_str_t               name;
+    llm_loss_t              loss;
+    llm_speech_t            speech;
+    ngx_http_llm_fields_t   fields;
 
-    (void) ngx_http_llm_speech_read(ctx, &speech, &loss);
+    (void) ngx_http_llm_speech_read(ctx, &speech, &fields, &loss);
 
     llm_speech_whole(&speech, ngx_http_llm_speech(ctx), body, out);
     name = llm_speech_type(&speech);

@@ -7,22 +7,22 @@
 #include "ngx_http_llm_ctx.h"
 
 
-/* headers about members that were left out, and one name in them */
-#define NGX_HTTP_LLM_DROPPED  512
-#define NGX_HTTP_LLM_NAME     64
 /* how the ids of a front begin */
 #define NGX_HTTP_LLM_REPLY_ID 16
 /* what deltas are written into */
 #define NGX_HTTP_LLM_WRITING  4096
 
 
+static ngx_int_t ngx_http_llm_translate_request(ngx_http_llm_ctx_t *ctx,
+    llm_loss_t *loss, llm_rc_t *rc);
 static ngx_int_t ngx_http_llm_translate_front(ngx_http_llm_ctx_t *ctx,
     ngx_str_t *body, llm_loss_t *loss, llm_rc_t *rc);
 static ngx_int_t ngx_http_llm_translate_body(ngx_http_llm_ctx_t *ctx,
-    ngx_str_t *body, llm_loss_t *loss, llm_rc_t *rc);
+    ngx_str_t *body, llm_loss_t *loss, llm_loss_t *dropped, llm_rc_t *rc);
+static llm_rc_t ngx_http_llm_translate_hub(ngx_http_llm_ctx_t *ctx,
+    llm_str_t body, llm_buf_t *out, llm_loss_t *loss, llm_loss_t *dropped);
+static ngx_uint_t ngx_http_llm_asks_chat(ngx_http_llm_provider_t *provider);
 static void ngx_http_llm_untranslated(ngx_http_llm_ctx_t *ctx, llm_rc_t rc,
-    llm_loss_t *loss);
-static ngx_int_t ngx_http_llm_dropped(ngx_http_llm_ctx_t *ctx,
     llm_loss_t *loss);
 static void ngx_http_llm_begin_reply(ngx_http_llm_ctx_t *ctx,
     llm_reply_t *reply);
@@ -62,10 +62,8 @@ ngx_http_llm_way(ngx_http_llm_ctx_t *ctx, ngx_http_llm_provider_t *provider)
 ngx_int_t
 ngx_http_llm_translate(ngx_http_llm_ctx_t *ctx)
 {
-    size_t                i;
     llm_rc_t              rc;
-    ngx_str_t             body;
-    llm_loss_t            loss, front;
+    llm_loss_t            loss;
     ngx_http_llm_send_t  *send;
 
     send = ctx->send;
@@ -79,55 +77,76 @@ ngx_http_llm_translate(ngx_http_llm_ctx_t *ctx)
         return NGX_OK;
     }
 
-    ngx_memzero(&front, sizeof(llm_loss_t));
-
     if (ctx->translation.data) {
         /* of the attempt before, whose upstream is gone */
         (void) ngx_pfree(ctx->request->pool, ctx->translation.data);
         ngx_str_null(&ctx->translation);
     }
 
-    body = ctx->body;
+    if (ngx_http_llm_translate_request(ctx, &loss, &rc) == NGX_OK) {
 
-    if (ctx->analyze && ngx_http_llm_analyze_body(ctx, &body) != NGX_OK) {
-        goto failed;
+        if (rc != LLM_OK) {
+            ngx_http_llm_untranslated(ctx, rc, &loss);
+            return NGX_DONE;
+        }
+
+        send->translated = 1;
+
+        if (ngx_http_llm_dropped(ctx, &loss) == NGX_OK) {
+            return NGX_OK;
+        }
     }
-
-    if (ngx_http_llm_translate_front(ctx, &body, &front, &rc) != NGX_OK) {
-        goto failed;
-    }
-
-    if (rc != LLM_OK) {
-        ngx_http_llm_untranslated(ctx, rc, &front);
-        return NGX_DONE;
-    }
-
-    if (ngx_http_llm_translate_body(ctx, &body, &loss, &rc) != NGX_OK) {
-        goto failed;
-    }
-
-    if (rc != LLM_OK) {
-        ngx_http_llm_untranslated(ctx, rc, &loss);
-        return NGX_DONE;
-    }
-
-    for (i = 0; i < front.n; i++) {
-        llm_loss_add(&loss, front.name[i]);
-    }
-
-    send->translated = 1;
-
-    if (ngx_http_llm_dropped(ctx, &loss) == NGX_OK) {
-        return NGX_OK;
-    }
-
-failed:
 
     ctx->class = LLM_CLASS_NETWORK;
     ctx->code = LLM_CODE_GATEWAY_ERROR;
     ngx_http_llm_give_up(ctx);
 
     return NGX_DONE;
+}
+
+
+static ngx_int_t
+ngx_http_llm_translate_request(ngx_http_llm_ctx_t *ctx, llm_loss_t *loss,
+    llm_rc_t *rc)
+{
+    size_t      i;
+    ngx_str_t   body;
+    llm_loss_t  front, dropped;
+
+    body = ctx->body;
+
+    if (ctx->analyze && ngx_http_llm_analyze_body(ctx, &body) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ngx_memzero(loss, sizeof(llm_loss_t));
+
+    if (ngx_http_llm_translate_front(ctx, &body, loss, rc) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (*rc != LLM_OK) {
+        return NGX_OK;
+    }
+
+    front = *loss;
+    ngx_memzero(&dropped, sizeof(llm_loss_t));
+
+    if (ngx_http_llm_translate_body(ctx, &body, loss, &dropped, rc) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < front.n; i++) {
+        llm_loss_add(loss, front.name[i]);
+    }
+
+    *rc = ngx_http_llm_weigh(ctx, *rc, loss);
+
+    for (i = 0; i < dropped.n; i++) {
+        llm_loss_add(loss, dropped.name[i]);
+    }
+
+    return NGX_OK;
 }
 
 
@@ -176,18 +195,17 @@ ngx_http_llm_translate_front(ngx_http_llm_ctx_t *ctx, ngx_str_t *body,
 
 static ngx_int_t
 ngx_http_llm_translate_body(ngx_http_llm_ctx_t *ctx, ngx_str_t *body,
-    llm_loss_t *loss, llm_rc_t *rc)
+    llm_loss_t *loss, llm_loss_t *dropped, llm_rc_t *rc)
 {
     u_char                   *mem;
     size_t                    size;
     llm_buf_t                 out;
-    llm_hub_t                 hub;
     ngx_str_t                 model;
     const llm_swap_t         *swap;
     ngx_http_llm_provider_t  *provider;
 
     if (ngx_http_llm_speech(ctx)) {
-        return ngx_http_llm_speech_request(ctx, loss, rc);
+        return ngx_http_llm_speech_request(ctx, loss, dropped, rc);
     }
 
     provider = ctx->send->target->provider;
@@ -195,8 +213,9 @@ ngx_http_llm_translate_body(ngx_http_llm_ctx_t *ctx, ngx_str_t *body,
 
     ngx_http_llm_target_model(ctx, ctx->send->target, &model);
 
-    hub.model = ngx_http_llm_view(&model);
-    hub.version = ngx_http_llm_view(&provider->version);
+    if (swap && ngx_http_llm_edit(ctx, body, dropped) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
     for (size = body->len + body->len / 4 + 2048; /* void */; size *= 2) {
 
@@ -208,14 +227,12 @@ ngx_http_llm_translate_body(ngx_http_llm_ctx_t *ctx, ngx_str_t *body,
         llm_buf_init(&out, mem, size);
 
         if (swap) {
-            *rc = swap->request(hub.model, ngx_http_llm_view(body), &out, loss);
+            *rc = swap->request(ngx_http_llm_view(&model),
+                                ngx_http_llm_view(body), &out, loss);
 
         } else {
-            *rc = llm_hub_read(&hub, ngx_http_llm_view(body), loss);
-
-            if (*rc == LLM_OK) {
-                *rc = provider->dialect->request(&hub, &out, loss);
-            }
+            *rc = ngx_http_llm_translate_hub(ctx, ngx_http_llm_view(body),
+                                             &out, loss, dropped);
         }
 
         if (*rc != LLM_FULL) {
@@ -228,7 +245,63 @@ ngx_http_llm_translate_body(ngx_http_llm_ctx_t *ctx, ngx_str_t *body,
     ctx->translation.data = mem;
     ctx->translation.len = out.pos - out.start;
 
+    if (*rc != LLM_OK || swap || !ngx_http_llm_asks_chat(provider)) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_llm_edit(ctx, &ctx->translation, dropped) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (ctx->translation.data != mem) {
+        (void) ngx_pfree(ctx->request->pool, mem);
+    }
+
     return NGX_OK;
+}
+
+
+static llm_rc_t
+ngx_http_llm_translate_hub(ngx_http_llm_ctx_t *ctx, llm_str_t body,
+    llm_buf_t *out, llm_loss_t *loss, llm_loss_t *dropped)
+{
+    llm_rc_t                  rc;
+    llm_hub_t                 hub;
+    ngx_str_t                 model;
+    ngx_http_llm_fields_t     fields;
+    ngx_http_llm_provider_t  *provider;
+
+    provider = ctx->send->target->provider;
+
+    ngx_http_llm_target_model(ctx, ctx->send->target, &model);
+
+    hub.model = ngx_http_llm_view(&model);
+    hub.version = ngx_http_llm_view(&provider->version);
+
+    rc = llm_hub_read(&hub, body, loss);
+    if (rc != LLM_OK) {
+        return rc;
+    }
+
+    hub.lossy = (ngx_http_llm_unsupported(ctx)
+                 == NGX_HTTP_LLM_UNSUPPORTED_DROP);
+
+    if (!ngx_http_llm_asks_chat(provider)) {
+        ngx_http_llm_fields(ctx, &fields);
+        llm_hub_fields(&hub, fields.field, fields.n, loss, dropped);
+    }
+
+    return provider->dialect->request(&hub, out, loss);
+}
+
+
+/* Whether what becomes of the hub's form is a chat of OpenAI's as well, whose
+ * members the hub need not know. */
+
+static ngx_uint_t
+ngx_http_llm_asks_chat(ngx_http_llm_provider_t *provider)
+{
+    return (provider->dialect->native & LLM_EP_BIT(LLM_EP_CHAT)) != 0;
 }
 
 
@@ -250,7 +323,9 @@ ngx_http_llm_untranslated(ngx_http_llm_ctx_t *ctx, llm_rc_t rc,
         next++;
     }
 
-    if (rc == LLM_NONE && next < ctx->route->ntargets) {
+    if (rc == LLM_NONE && next < ctx->route->ntargets
+        && ngx_http_llm_unsupported(ctx) != NGX_HTTP_LLM_UNSUPPORTED_ERROR)
+    {
         ctx->current = next;
         ngx_http_llm_pick(ctx);
         return;
@@ -268,47 +343,6 @@ ngx_http_llm_untranslated(ngx_http_llm_ctx_t *ctx, llm_rc_t rc,
     }
 
     ngx_http_llm_give_up(ctx);
-}
-
-
-/* The names that stand in x-llm-dropped. */
-
-static ngx_int_t
-ngx_http_llm_dropped(ngx_http_llm_ctx_t *ctx, llm_loss_t *loss)
-{
-    size_t      i;
-    llm_buf_t   b;
-    ngx_str_t   name;
-
-    if (loss->n == 0) {
-        return NGX_OK;
-    }
-
-    name.data = ngx_pnalloc(ctx->request->pool, NGX_HTTP_LLM_DROPPED);
-    if (name.data == NULL) {
-        return NGX_ERROR;
-    }
-
-    llm_buf_init(&b, name.data, NGX_HTTP_LLM_DROPPED);
-
-    for (i = 0; i < loss->n; i++) {
-        name.len = loss->name[i].len;
-        name.data = (u_char *) loss->name[i].data;
-
-        if (name.len > NGX_HTTP_LLM_NAME || !ngx_http_llm_is_token(&name)
-            || (size_t) (b.end - b.pos) < name.len + 2)
-        {
-            continue;
-        }
-
-        llm_buf_str(&b, b.pos == b.start ? LLM_NOSTR : LLM_STR(", "));
-        llm_buf_put(&b, name.data, name.len);
-    }
-
-    ctx->send->dropped.data = b.start;
-    ctx->send->dropped.len = b.pos - b.start;
-
-    return NGX_OK;
 }
 
 

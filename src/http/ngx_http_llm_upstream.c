@@ -190,6 +190,13 @@ ngx_http_llm_acquit(ngx_http_llm_ctx_t *ctx)
     ngx_http_llm_store_settle(&ctx->lmcf->store, &ctx->send->ticket, NULL);
     ngx_http_llm_budget_failed(ctx, 0);
 
+    if (ctx->send->outcome.class == LLM_CLASS_INVALID_REQUEST) {
+        /* one member so many times that it cannot be changed everywhere */
+        ctx->class = LLM_CLASS_INVALID_REQUEST;
+        ctx->code = LLM_CODE_CALLER_DUPLICATE_KEY;
+        return;
+    }
+
     ctx->class = LLM_CLASS_NETWORK;
     ctx->code = LLM_CODE_GATEWAY_ERROR;
 }

@@ -69,20 +69,11 @@ upload(const char *path, llm_str_t *body)
 static llm_str_t
 apply(const llm_edits_t *e, llm_str_t body)
 {
-    size_t                i, at;
     llm_buf_t             out;
     static unsigned char  text[65536];
 
     llm_buf_init(&out, text, sizeof(text));
-    at = 0;
-
-    for (i = 0; i < e->n; i++) {
-        llm_buf_put(&out, body.data + at, e->edit[i].at - at);
-        llm_buf_str(&out, e->edit[i].text);
-        at = e->edit[i].at + e->edit[i].cut;
-    }
-
-    llm_buf_put(&out, body.data + at, body.len - at);
+    llm_edits_apply(e, body, &out);
 
     if (llm_edits_length(e, body.len) != (size_t) (out.pos - out.start)) {
         return LLM_STR("(length differs)");
@@ -91,6 +82,8 @@ apply(const llm_edits_t *e, llm_str_t body)
     return llm_buf_view(&out);
 }
 
+
+static uint64_t  dropped;               /* of the last edits */
 
 static llm_str_t
 edited(llm_str_t model, const llm_field_t *field, size_t n, int usage)
@@ -104,6 +97,8 @@ edited(llm_str_t model, const llm_field_t *field, size_t n, int usage)
     if (llm_request_edits(&r, model, field, n, usage, &out, &e) != LLM_OK) {
         return LLM_STR("(refused)");
     }
+
+    dropped = e.dropped;
 
     return apply(&e, r.body);
 }
@@ -459,7 +454,7 @@ test_edits_json(void)
     static const llm_field_t  temperature = {
         { 11, (const unsigned char *) "temperature" },
         { 3, (const unsigned char *) "0.1" },
-        { 3, (const unsigned char *) "0.1" }, 0
+        { 3, (const unsigned char *) "0.1" }, LLM_FIELD_SET, { 0, NULL }
     };
     llm_field_t  f[3];
 
@@ -495,14 +490,208 @@ test_edits_json(void)
     is_str(edited(LLM_NOSTR, f, 2, 0),
            "{\"temperature\":0.1,\"seed\":0.1,\"model\":\"m\"}",
            "fields added");
-    f[0].only_if_absent = 1;
-    f[1].only_if_absent = 1;
+    f[0].what = LLM_FIELD_DEFAULT;
+    f[1].what = LLM_FIELD_DEFAULT;
     (void) chat("{\"temperature\":1,\"seed\":null}");
     is_str(edited(LLM_NOSTR, f, 2, 0), "{\"temperature\":1,\"seed\":0.1}",
            "only where absent or null");
     f[0].json = LLM_NOSTR;
     is_str(edited(LLM_NOSTR, f, 1, 0), "{\"temperature\":1,\"seed\":null}",
            "a field without JSON is left alone");
+}
+
+
+/* "set a 1; default b 2; drop c; rename d e": as fields. */
+static size_t
+fields(const char *s, llm_field_t *f)
+{
+    size_t       n;
+    char        *p, *word[3];
+    static char  text[512];
+
+    n = 0;
+    snprintf(text, sizeof(text), "%s", s);
+
+    for (p = strtok(text, " ;"); p; p = strtok(NULL, " ;")) {
+        memset(&f[n], 0, sizeof(f[n]));
+        word[0] = p;
+        word[1] = strtok(NULL, " ;");
+        f[n].name = tap_c(word[1]);
+        f[n].what = LLM_FIELD_DROP;
+
+        if (strcmp(p, "drop") != 0) {
+            word[2] = strtok(NULL, " ;");
+            f[n].json = tap_c(word[2]);
+            f[n].text = f[n].json;
+            f[n].to = tap_c(word[2]);
+            f[n].what = strcmp(p, "set") == 0 ? LLM_FIELD_SET
+                        : strcmp(p, "default") == 0 ? LLM_FIELD_DEFAULT
+                        : LLM_FIELD_RENAME;
+            f[n].to = f[n].what == LLM_FIELD_RENAME ? f[n].to : LLM_NOSTR;
+        }
+
+        n++;
+    }
+
+    return n;
+}
+
+
+static void
+test_fields_json(void)
+{
+    size_t       i;
+    llm_str_t    s;
+    llm_field_t  f[8];
+
+    static const struct {
+        const char  *body, *fields, *out;
+        unsigned     dropped;
+    } t[] = {
+        /* one member of several goes, wherever it stands */
+        { "{\"a\":1,\"b\":2,\"c\":3}", "drop a",
+          "{\"b\":2,\"c\":3}", 1 },
+        { "{\"a\":1,\"b\":2,\"c\":3}", "drop b",
+          "{\"a\":1,\"c\":3}", 1 },
+        { "{\"a\":1,\"b\":2,\"c\":3}", "drop c",
+          "{\"a\":1,\"b\":2}", 1 },
+        { "{\"a\":1,\"b\":2,\"c\":3}", "drop a; drop b", "{\"c\":3}", 3 },
+        { "{\"a\":1,\"b\":2,\"c\":3}", "drop c; drop a", "{\"b\":2}", 3 },
+        { "{\"a\":1,\"b\":2,\"c\":3}", "drop b; drop c", "{\"a\":1}", 3 },
+        { "{ \"a\" : 1 , \"b\" : 2 }", "drop a", "{ \"b\" : 2 }", 1 },
+        { "{ \"a\" : 1 , \"b\" : 2 }", "drop b", "{ \"a\" : 1 }", 1 },
+        { "{ \"a\" : 1 , \"b\" : 2 }", "drop b; drop a", "{  }", 3 },
+        { "{\"a\":1}", "drop a; set b 2", "{\"b\":2}", 1 },
+        { "{\"a\":1}", "drop b", "{\"a\":1}", 0 },
+        { "{\"a\":null,\"b\":1}", "drop a", "{\"b\":1}", 0 },
+        { "{\"a\":[{\"b\":1}]}", "drop b", "{\"a\":[{\"b\":1}]}", 0 },
+        /* … and twice, however it is spelt */
+        { "{\"a\":1,\"b\":2,\"\\u0061\":3}", "drop a", "{\"b\":2}", 1 },
+        { "{\"a\":1,\"a\":3}", "drop a", "{}", 1 },
+        { "{\"temperature\":1,\"x\":1}", "drop temperature", "{\"x\":1}", 1 },
+        /* set and default */
+        { "{\"a\":1,\"a\":2}", "set a 3", "{\"a\":3,\"a\":3}", 0 },
+        { "{\"a\":null}", "default a 3", "{\"a\":3}", 0 },
+        { "{\"a\":false}", "default a 3", "{\"a\":false}", 0 },
+        { "{}", "default a 3; default a 4", "{\"a\":3}", 0 },
+        { "{}", "set a 3; set a 4", "{\"a\":4}", 0 },
+        { "{\"a\":1}", "drop a; default a 2", "{\"a\":2}", 1 },
+        { "{\"a\":1}", "set b {\"c\":[null]}",
+          "{\"b\":{\"c\":[null]},\"a\":1}", 0 },
+        /* rename: the new name holds where both are there */
+        { "{\"a\":1e400}", "rename a b", "{\"b\":1e400}", 0 },
+        { "{\"\\u0061\" :1}", "rename a b", "{\"b\" :1}", 0 },
+        { "{\"a\":1,\"b\":2}", "rename a b", "{\"b\":2}", 0 },
+        { "{\"b\":2,\"a\":1}", "rename a b", "{\"b\":2}", 0 },
+        { "{\"a\":1,\"b\":null}", "rename a b", "{\"b\":1}", 0 },
+        { "{\"a\":null,\"b\":2}", "rename a b", "{\"a\":null,\"b\":2}", 0 },
+        { "{\"a\":1}", "rename a b; set b 5", "{\"b\":5}", 0 },
+        { "{\"a\":1}", "rename a b; default b 5", "{\"b\":1}", 0 },
+        { "{\"a\":1}", "rename a b; drop b", "{}", 2 },
+        { "{\"x\":0}", "rename a b; default b 5", "{\"b\":5,\"x\":0}", 0 },
+        { "{\"max_tokens\":9,\"model\":\"m\"}",
+          "rename max_tokens max_completion_tokens",
+          "{\"max_completion_tokens\":9,\"model\":\"m\"}", 0 },
+        { "{\"a\":1}", "rename a a", "{\"a\":1}", 0 }
+    };
+
+    for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+        is_int(chat(t[i].body), LLM_OK, t[i].body);
+        s = edited(LLM_NOSTR, f, fields(t[i].fields, f), 0);
+        is_str(s, t[i].out, t[i].fields);
+        is_int(llm_json_check(s), LLM_OK, "... of JSON");
+        is_int(dropped, t[i].dropped, "... what was dropped");
+    }
+
+    (void) chat("{\"temperature\":1,\"stream\":true,\"model\":\"m\"}");
+    is_str(edited(LLM_STR("n"), f, fields("drop temperature; set a 1", f), 1),
+           "{\"a\":1,\"stream_options\":{\"include_usage\":true},"
+           "\"stream\":true,\"model\":\"n\"}",
+           "beside the model and the usage");
+    is_int(dropped, 1, "... counted from the first field");
+
+    (void) chat("{\"temperature\":1}");
+    is_str(edited(LLM_STR("n"), f, fields("drop temperature", f), 0),
+           "{\"model\":\"n\"}", "nothing but the model is left");
+}
+
+
+static void
+test_fields_form(void)
+{
+    size_t       i;
+    llm_field_t  f[8];
+
+    static const struct {
+        const char  *fields, *out;
+    } t[] = {
+        { "drop language",
+          B "\"file\"; filename=\"x\"\r\n\r\nx\r\n"
+          B "prompt\r\n\r\np\r\n--bb--\r\n" },
+        { "rename prompt hint",
+          B "\"language\"\r\n\r\nen\r\n"
+          B "\"file\"; filename=\"x\"\r\n\r\nx\r\n"
+          B "\"hint\"\r\n\r\np\r\n--bb--\r\n" },
+        { "rename language lang; set lang fa; drop prompt",
+          B "\"lang\"\r\n\r\nfa\r\n"
+          B "\"file\"; filename=\"x\"\r\n\r\nx\r\n--bb--\r\n" },
+        { "drop language; drop prompt; default temperature 0",
+          B "\"temperature\"\r\n\r\n0\r\n"
+          B "\"file\"; filename=\"x\"\r\n\r\nx\r\n--bb--\r\n" },
+        { "set language de; default language fa; rename prompt language",
+          B "\"language\"\r\n\r\nde\r\n"
+          B "\"file\"; filename=\"x\"\r\n\r\nx\r\n--bb--\r\n" }
+    };
+
+    for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+        is_int(form(B "\"language\"\r\n\r\nen\r\n"
+                    B "\"file\"; filename=\"x\"\r\n\r\nx\r\n"
+                    B "prompt\r\n\r\np\r\n--bb--\r\n"), LLM_OK, "a form");
+        is_str(edited(LLM_NOSTR, f, fields(t[i].fields, f), 0), t[i].out,
+               t[i].fields);
+    }
+}
+
+
+/* However little memory there is, and however many members. */
+static void
+test_fields_full(void)
+{
+    char           body[4096];
+    size_t         i, len;
+    llm_buf_t      out;
+    llm_edits_t    e;
+    llm_field_t    f[8];
+    unsigned char  text[256];
+    unsigned       wrong;
+
+    (void) chat("{\"a\":1,\"b\":2}");
+    wrong = 0;
+
+    for (i = 0; i < 64; i++) {
+        llm_buf_init(&out, text, i);
+        wrong += llm_request_edits(&r, LLM_NOSTR, f,
+                                   fields("rename a long; set c 3", f), 0,
+                                   &out, &e)
+                 != (i < 12 ? LLM_FULL : LLM_OK);
+    }
+
+    is_int(wrong, 0, "every size of memory");
+
+    len = (size_t) snprintf(body, sizeof(body), "{\"z\":0");
+
+    for (i = 0; i < LLM_EDITS_MAX; i++) {
+        len += (size_t) snprintf(body + len, sizeof(body) - len, ",\"a\":1");
+    }
+
+    snprintf(body + len, sizeof(body) - len, "}");
+    (void) chat(body);
+    is_str(edited(LLM_NOSTR, f, fields("drop a", f), 0), "{\"z\":0}",
+           "as many as there may be");
+    snprintf(body + len, sizeof(body) - len, ",\"a\":1}");
+    (void) chat(body);
+    is_str(edited(LLM_NOSTR, f, fields("drop a", f), 0), "(refused)",
+           "one too many");
 }
 
 
@@ -586,14 +775,14 @@ test_edits_multipart(void)
            B "\"model\"\r\n\r\nm\r\n" B "\"file\"; filename=\"x\"\r\n\r\nx\r\n"
            B "\"language\"\r\n\r\nfa\r\n--bb--\r\n",
            "model added, the first of two parts kept");
-    f.only_if_absent = 1;
+    f.what = LLM_FIELD_DEFAULT;
     is_str(edited(LLM_NOSTR, &f, 1, 0),
            B "\"file\"; filename=\"x\"\r\n\r\nx\r\n"
            B "\"language\"\r\n\r\nen\r\n"
            B "\"language\"\r\n\r\nde\r\n--bb--\r\n",
            "only where absent");
 
-    f.only_if_absent = 0;
+    f.what = LLM_FIELD_SET;
     f.text = LLM_STR("a\r\n--bb\r\n");
     is_str(edited(LLM_NOSTR, &f, 1, 0), "(refused)", "boundary in a content");
     f.text = LLM_STR("a\r\nb");
@@ -631,6 +820,9 @@ main(void)
     test_edits_usage();
     test_edits_full();
     test_edits_multipart();
+    test_fields_json();
+    test_fields_form();
+    test_fields_full();
 
     return tap_done();
 }

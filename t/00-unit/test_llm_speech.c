@@ -212,22 +212,30 @@ test_fields(void)
     llm_request_t  r;
 
     static const llm_field_t  fields[] = {
-        { LLM_STR("language"), LLM_NOSTR, LLM_STR("fa"), 0 },
-        { LLM_STR("prompt"), LLM_NOSTR, LLM_STR("P"), 1 },
-        { LLM_STR("temperature"), LLM_NOSTR, LLM_STR("1"), 1 },
-        { LLM_STR("stream"), LLM_NOSTR, LLM_STR("true"), 0 },
-        { LLM_STR("hotwords"), LLM_NOSTR, LLM_STR("x"), 0 }
+        { .name = LLM_STR("language"), .text = LLM_STR("fa") },
+        { .name = LLM_STR("prompt"), .text = LLM_STR("P"),
+          .what = LLM_FIELD_DEFAULT },
+        { .name = LLM_STR("temperature"), .text = LLM_STR("1"),
+          .what = LLM_FIELD_DEFAULT },
+        { .name = LLM_STR("stream"), .text = LLM_STR("true") },
+        { .name = LLM_STR("hotwords"), .text = LLM_STR("x") },
+        { .name = LLM_STR("response_format"), .what = LLM_FIELD_DROP },
+        { .name = LLM_STR("user"), .what = LLM_FIELD_DROP },
+        { .name = LLM_STR("chunk"), .what = LLM_FIELD_DROP }
     };
 
     upload(&r, LLM_EP_TRANSCRIPTIONS,
-           FILE_PART PART("language", "en") PART("temperature", "0") END);
+           FILE_PART PART("language", "en") PART("temperature", "0")
+           PART("response_format", "srt") PART("user", "me") END);
 
-    is_int(llm_speech_read(&s, &r, fields, 5, &loss), LLM_OK, "fields");
+    is_int(llm_speech_read(&s, &r, fields, 8, &loss), LLM_OK, "fields");
     is_str(s.language, "fa", "... replace the client's");
     is_str(s.temperature, "0", "... or not");
     is_str(s.prompt, "P", "... or stand in");
     is_int(s.stream, 1, "... even that");
     is_int(loss.n, 1, "... and some are left out");
+    is_str(s.reply, "json", "... and some are dropped");
+    is_int(s.dropped, 3 << 5, "... which is told of those that were there");
     is_str(llm_speech_type(&s), "text/event-stream", "a stream");
     is_int((long) s.size, 21, "the size of the sound");
 }

@@ -221,6 +221,20 @@ accepted('keys from files', undef,
 
 refused('a model without a provider', qr/provider/, "$P llm_model m { id x; }");
 refused('a price that is none', qr/"input=cheap"/, "$P llm_model m { provider p; id x; price input=cheap; }");
+refused("a parameter of the gateway's own", [ qr/"stream" cannot be changed/ ], "$P llm_model m { provider p; set stream true; }");
+refused('... in capitals', [ qr/"Model" cannot be changed/ ], "$P llm_model m { provider p; drop top_p Model; }");
+refused('... as a new name', [ qr/"messages" cannot be changed/ ], "$P llm_model m { provider p; rename prompt messages; }");
+refused('a parameter twice', [ qr/duplicate member "top_p".*only one of/ ], "$P llm_model m { provider p; drop temperature top_p; set top_p 1; }");
+refused('a new name twice', [ qr/duplicate member "a"/ ], "$P llm_model m { provider p; rename a b; rename a c; }");
+refused('a new name that is the old one', [ qr/"rename" directive names the same member twice/ ], "$P llm_model m { provider p; rename a a; }");
+refused('a parameter without a value', [ qr/invalid number of arguments in "default"/ ], "$P llm_model m { provider p; default max_tokens; }");
+refused('a name of a parameter that is none', [ qr/invalid character "\{" in member name/ ], "$P llm_model m { provider p; drop '{'; }");
+refused('too many parameters', [ qr/too many members are changed, at most 24/ ], "$P llm_model m { provider p; drop @{[ map { qq(p$_) } 1 .. 25 ]}; }");
+refused('parameters of a provider', [ qr/"model" cannot be changed/ ],
+    'llm_provider p { dialect openai; base_url http://127.0.0.1:1/v1; default model x; }');
+refused('an unknown way with what is unsupported', [ qr/unknown value of "unsupported" "ask", expected one of: drop, skip, error/ ],
+    "$P llm_model m { provider p; unsupported ask; }");
+refused('too many fields of a form', [ qr/too many fields, at most 16/ ], "$P $M", "location /t { llm_transcribe @{[ map { qq(p$_=1) } 1 .. 17 ]}; llm_pass m; }");
 refused('an unknown tier', [ qr/"luxury"/, qr/premium/ ], "$P llm_model m { provider p; id x; tier luxury; }");
 refused('an unknown condition', [ qr/"on=tuesday"|"tuesday"/, qr/exhausted/ ],
     "$P $M llm_route r { target m on=tuesday; }");

@@ -15,21 +15,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static llm_str_t
 apply(const llm_edits_t *e, llm_str_t body)
 {
-    size_t          i, at;
     llm_buf_t       out;
     unsigned char  *text;
 
     text = malloc(llm_edits_length(e, body.len) + 1);
     llm_buf_init(&out, text, llm_edits_length(e, body.len));
-    at = 0;
-
-    for (i = 0; i < e->n; i++) {
-        llm_buf_put(&out, body.data + at, e->edit[i].at - at);
-        llm_buf_str(&out, e->edit[i].text);
-        at = e->edit[i].at + e->edit[i].cut;
-    }
-
-    llm_buf_put(&out, body.data + at, body.len - at);
+    llm_edits_apply(e, body, &out);
 
     if (out.full || out.pos != out.end) {
         abort();
@@ -42,14 +33,15 @@ apply(const llm_edits_t *e, llm_str_t body)
 static void
 check_json(unsigned choice, llm_str_t body)
 {
-    llm_buf_t       mem;
-    llm_str_t       message, text;
-    llm_code_t      code;
-    llm_field_t     field[2];
-    llm_edits_t     edits;
-    llm_request_t   r;
-    llm_endpoint_t  ep;
-    unsigned char   memory[2048];
+    llm_buf_t          mem;
+    llm_str_t          message, text;
+    llm_code_t         code;
+    llm_field_t        field[4];
+    llm_edits_t        edits;
+    llm_request_t      r;
+    llm_endpoint_t     ep;
+    llm_json_member_t  m;
+    unsigned char      memory[2048];
 
     ep = (llm_endpoint_t) (LLM_EP_CHAT + choice % 4);
     llm_buf_init(&mem, memory, sizeof(memory));
@@ -68,9 +60,16 @@ check_json(unsigned choice, llm_str_t body)
     field[0].json = LLM_STR("0.1");
     field[1].name = LLM_STR("seed");
     field[1].json = LLM_STR("7");
-    field[1].only_if_absent = choice >> 6 & 1;
+    field[1].what = choice >> 6 & 1 ? LLM_FIELD_DEFAULT : LLM_FIELD_SET;
 
-    if (llm_request_edits(&r, LLM_STR("a \"model\""), field, 2,
+    field[2].name = LLM_STR("top_p");
+    field[2].what = LLM_FIELD_DROP;
+    field[3].name = LLM_STR("max_tokens");
+    field[3].what = LLM_FIELD_RENAME;
+    field[3].to = LLM_STR("max_completion_tokens");
+
+    if (llm_request_edits(&r, LLM_STR("a \"model\""), field,
+                          choice & 0x10 ? 4 : 2,
                           choice >> 7 & 1, &mem, &edits) != LLM_OK)
     {
         return;
@@ -87,6 +86,14 @@ check_json(unsigned choice, llm_str_t body)
         abort();
     }
 
+    if ((choice & 0x10)
+        && (llm_json_get(text, LLM_STR("top_p"), &m) == LLM_OK
+            || (llm_json_get(text, LLM_STR("max_tokens"), &m) == LLM_OK
+                && m.kind != LLM_JSON_NULL)))
+    {
+        abort();
+    }
+
     free((void *) text.data);
 }
 
@@ -98,7 +105,7 @@ check_upload(unsigned choice, llm_str_t body)
     llm_str_t      message, text, type;
     llm_code_t     code;
     llm_part_t     part[LLM_MULTIPART_MAX];
-    llm_field_t    field;
+    llm_field_t    field[3];
     llm_edits_t    edits;
     llm_request_t  r;
     unsigned char  memory[2048];
@@ -114,14 +121,20 @@ check_upload(unsigned choice, llm_str_t body)
         return;
     }
 
-    memset(&field, 0, sizeof(field));
-    field.name = LLM_STR("language");
-    field.text = LLM_STR("fa");
-    field.only_if_absent = choice & 1;
+    memset(field, 0, sizeof(field));
+    field[0].name = LLM_STR("language");
+    field[0].text = LLM_STR("fa");
+    field[0].what = choice & 1 ? LLM_FIELD_DEFAULT : LLM_FIELD_SET;
+    field[1].name = LLM_STR("stream");
+    field[1].what = LLM_FIELD_DROP;
+    field[2].name = LLM_STR("prompt");
+    field[2].what = LLM_FIELD_RENAME;
+    field[2].to = LLM_STR("hint");
 
     llm_buf_init(&mem, memory, sizeof(memory));
 
-    if (llm_request_edits(&r, LLM_STR("model"), &field, 1, 0, &mem, &edits)
+    if (llm_request_edits(&r, LLM_STR("model"), field, choice & 2 ? 3 : 1, 0,
+                          &mem, &edits)
         != LLM_OK)
     {
         return;
@@ -132,7 +145,9 @@ check_upload(unsigned choice, llm_str_t body)
     if (r.part_n < LLM_MULTIPART_MAX - 2
         && (llm_request_multipart(&r, LLM_EP_TRANSCRIPTIONS, text, type, part,
                                   &code, &message) != LLM_OK
-            || !llm_str_eq(r.model, LLM_STR("model"))))
+            || !llm_str_eq(r.model, LLM_STR("model"))
+            || ((choice & 2)
+                && llm_multipart_find(part, r.part_n, LLM_STR("prompt")))))
     {
         abort();
     }

@@ -27,7 +27,8 @@ check_upload(const llm_dialect_t *d, llm_endpoint_t ep, llm_str_t body)
 
     static llm_part_t        part[LLM_MULTIPART_MAX];
     static const llm_field_t  fields[] = {
-        { LLM_STR("language"), LLM_NOSTR, LLM_STR("fa"), 1 }
+        { .name = LLM_STR("language"), .text = LLM_STR("fa"),
+          .what = LLM_FIELD_DEFAULT }
     };
 
     way = llm_dialect_speech(d, ep);
