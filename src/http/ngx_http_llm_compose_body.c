@@ -151,7 +151,7 @@ ngx_http_llm_make_edits(ngx_http_llm_ctx_t *ctx, llm_edits_t *edits)
         name = ngx_http_llm_view(&model);
     }
 
-    size = 256 + 6 * model.len + ngx_http_llm_fields_size(&fields);
+    size = 512 + 8 * model.len + ngx_http_llm_fields_size(&fields);
 
     mem = ngx_palloc(ctx->request->pool, size);
     if (mem == NULL) {
@@ -257,7 +257,7 @@ ngx_http_llm_compose_form(ngx_http_llm_ctx_t *ctx,
     ngx_http_llm_fields(ctx, &fields);
     ngx_http_llm_target_model(ctx, ctx->send->target, &model);
 
-    size = 256 + model.len + ngx_http_llm_fields_size(&fields);
+    size = 512 + 8 * model.len + ngx_http_llm_fields_size(&fields);
 
     mem = ngx_palloc(ctx->request->pool, size);
     if (mem == NULL) {
