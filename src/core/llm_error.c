@@ -385,12 +385,11 @@ llm_code_of_status(unsigned status)
 }
 
 
-/* The sentence to show: the caller's, cut between characters, or ours. */
-static llm_str_t
-llm_error_message(const llm_code_info_t *info, llm_str_t message)
+llm_str_t
+llm_error_sentence(llm_code_t code, llm_str_t message)
 {
     if (message.len == 0) {
-        return info->message;
+        return llm_code_info(code)->message;
     }
 
     if (message.len > LLM_ERROR_MESSAGE_MAX) {
@@ -420,28 +419,44 @@ llm_error_string_or_null(llm_buf_t *out, llm_str_t s)
 }
 
 
-void
-llm_error_openai(llm_buf_t *out, llm_code_t code, llm_str_t message,
-    llm_str_t param)
+llm_str_t
+llm_error_openai_code(llm_code_t code)
 {
     const llm_code_info_t  *info;
 
     info = llm_code_info(code);
 
-    llm_buf_str(out, LLM_STR("{\"error\":{\"message\":"));
-    llm_json_put_string(out, llm_error_message(info, message));
+    return info->openai_code.len ? info->openai_code : info->name;
+}
+
+
+void
+llm_error_openai_object(llm_buf_t *out, llm_code_t code, llm_str_t message,
+    llm_str_t param)
+{
+    llm_buf_str(out, LLM_STR("{\"message\":"));
+    llm_json_put_string(out, llm_error_sentence(code, message));
 
     llm_buf_str(out, LLM_STR(",\"type\":"));
-    llm_json_put_string(out, info->openai_type);
+    llm_json_put_string(out, llm_code_info(code)->openai_type);
 
     llm_buf_str(out, LLM_STR(",\"param\":"));
     llm_error_string_or_null(out, param);
 
     llm_buf_str(out, LLM_STR(",\"code\":"));
-    llm_json_put_string(out, info->openai_code.len ? info->openai_code
-                                                   : info->name);
+    llm_json_put_string(out, llm_error_openai_code(code));
 
-    llm_buf_str(out, LLM_STR("}}"));
+    llm_buf_str(out, LLM_STR("}"));
+}
+
+
+void
+llm_error_openai(llm_buf_t *out, llm_code_t code, llm_str_t message,
+    llm_str_t param)
+{
+    llm_buf_str(out, LLM_STR("{\"error\":"));
+    llm_error_openai_object(out, code, message, param);
+    llm_buf_str(out, LLM_STR("}"));
 }
 
 
@@ -457,7 +472,7 @@ llm_error_anthropic(llm_buf_t *out, llm_code_t code, llm_str_t message,
     llm_json_put_string(out, info->anthropic_type);
 
     llm_buf_str(out, LLM_STR(",\"message\":"));
-    llm_json_put_string(out, llm_error_message(info, message));
+    llm_json_put_string(out, llm_error_sentence(code, message));
 
     llm_buf_str(out, LLM_STR("},\"request_id\":"));
     llm_error_string_or_null(out, request_id);

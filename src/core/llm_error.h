@@ -165,6 +165,13 @@ void llm_error_openai(llm_buf_t *out, llm_code_t code, llm_str_t message,
 void llm_error_anthropic(llm_buf_t *out, llm_code_t code, llm_str_t message,
     llm_str_t request_id);
 
+/* What stands in OpenAI's "error"; its code, and the sentence in it: the given
+ * one, cut between characters, or ours. */
+void llm_error_openai_object(llm_buf_t *out, llm_code_t code,
+    llm_str_t message, llm_str_t param);
+llm_str_t llm_error_openai_code(llm_code_t code);
+llm_str_t llm_error_sentence(llm_code_t code, llm_str_t message);
+
 #pragma GCC visibility pop
 
 #endif /* LLM_ERROR_H */

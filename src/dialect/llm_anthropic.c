@@ -210,14 +210,17 @@ llm_anthropic_refusal(unsigned status, const llm_hint_t *hint, llm_str_t body,
 /* ---- whole answers ----------------------------------------------------- */
 
 
-/* The text of the only text block; of several there is no one string. */
+/* The text of the only text block; of several there is no one string, and what
+ * was only thought is an empty one. */
 static llm_str_t
 llm_anthropic_content(llm_str_t content)
 {
+    int                said;
     llm_str_t          text;
     llm_json_iter_t    it;
     llm_json_member_t  m, type, t;
 
+    said = 0;
     text = LLM_NOSTR;
 
     if (llm_json_begin(&it, content) != LLM_OK) {
@@ -226,8 +229,16 @@ llm_anthropic_content(llm_str_t content)
 
     while (llm_json_next(&it, &m) == LLM_OK) {
 
-        if (llm_json_get(m.value, LLM_STR("type"), &type) == LLM_OK
-            && llm_str_eq(type.value, LLM_STR("\"text\""))
+        if (llm_json_get(m.value, LLM_STR("type"), &type) != LLM_OK
+            || llm_hub_is(type.value, LLM_STR("thinking"))
+            || llm_hub_is(type.value, LLM_STR("redacted_thinking")))
+        {
+            continue;
+        }
+
+        said = 1;
+
+        if (llm_hub_is(type.value, LLM_STR("text"))
             && llm_json_get(m.value, LLM_STR("text"), &t) == LLM_OK
             && t.kind == LLM_JSON_STRING)
         {
@@ -239,7 +250,7 @@ llm_anthropic_content(llm_str_t content)
         }
     }
 
-    return text;
+    return said ? text : LLM_STR("\"\"");
 }
 
 

@@ -40,6 +40,7 @@ static const llm_dialect_t  llm_dialects[] = {
         .auth_header = LLM_STR("Authorization"),
         .auth_prefix = LLM_STR("Bearer "),
         .native = LLM_EP_ALL & ~LLM_EP_BIT(LLM_EP_MESSAGES),
+        .optional = LLM_EP_BIT(LLM_EP_RESPONSES) | LLM_EP_BIT(LLM_EP_MESSAGES),
         .path = llm_openai_path,
         .answer = llm_openai_answer,
         .refusal = llm_openai_refusal,
@@ -95,6 +96,7 @@ static const llm_dialect_t  llm_dialects[] = {
         .auth_prefix = LLM_STR("Bearer "),
         .native = LLM_EP_ALL & ~(LLM_EP_BIT(LLM_EP_MESSAGES)
                                  | LLM_EP_SPEECH_TEXT),
+        .optional = LLM_EP_BIT(LLM_EP_RESPONSES) | LLM_EP_BIT(LLM_EP_MESSAGES),
         .path = llm_openai_path,
         .answer = llm_openai_answer,
         .refusal = llm_openai_refusal,
@@ -112,6 +114,7 @@ static const llm_dialect_t  llm_dialects[] = {
         .auth_prefix = LLM_STR("Bearer "),
         .native = LLM_EP_ALL & ~LLM_EP_BIT(LLM_EP_MESSAGES)
                   & ~LLM_EP_BIT(LLM_EP_REALTIME),
+        .optional = LLM_EP_BIT(LLM_EP_RESPONSES),
         .path = llm_openai_path,
         .answer = llm_openai_answer,
         .refusal = llm_openai_refusal,
@@ -173,9 +176,9 @@ llm_dialect_speech(const llm_dialect_t *d, llm_endpoint_t ep)
 
 
 llm_way_t
-llm_dialect_way(const llm_dialect_t *d, llm_endpoint_t ep)
+llm_dialect_way(const llm_dialect_t *d, uint32_t native, llm_endpoint_t ep)
 {
-    if (d->native & LLM_EP_BIT(ep)) {
+    if (native & LLM_EP_BIT(ep)) {
         return LLM_WAY_NATIVE;
     }
 
@@ -186,6 +189,21 @@ llm_dialect_way(const llm_dialect_t *d, llm_endpoint_t ep)
     }
 
     return LLM_WAY_NONE;
+}
+
+
+const llm_dialect_t *
+llm_dialect_reader(const llm_dialect_t *d, llm_endpoint_t ep)
+{
+    const llm_front_t  *front;
+
+    front = llm_front_find(ep);
+
+    if (front == NULL || (d->native & LLM_EP_BIT(ep))) {
+        return d;
+    }
+
+    return llm_dialect_find(front->dialect);
 }
 
 

@@ -123,6 +123,8 @@ struct llm_dialect_s {
     llm_str_t  version_header;          /* "anthropic-version", or empty */
     llm_str_t  version;                 /* its default */
     uint32_t   native;                  /* LLM_EP_BIT()s */
+    uint32_t   optional;                /* … that some providers have and some
+                                           lack: `native` says which */
     llm_models_t  models;               /* the form of its lists of models */
 
     /* Appends the path below root: "/chat/completions"; with a query only where
@@ -175,7 +177,14 @@ struct llm_dialect_s {
 #define LLM_EP_BIT(ep)  (1U << (ep))
 #define LLM_EP_ALL      (~0U)
 
-llm_way_t llm_dialect_way(const llm_dialect_t *d, llm_endpoint_t ep);
+/* `native` is that of the provider. */
+llm_way_t llm_dialect_way(const llm_dialect_t *d, uint32_t native,
+    llm_endpoint_t ep);
+
+/* The row that reads what such a provider answers to an endpoint that it has
+ * itself: its own, or the one whose endpoint it is. */
+const llm_dialect_t *llm_dialect_reader(const llm_dialect_t *d,
+    llm_endpoint_t ep);
 
 /* How an endpoint is swapped, or NULL: it is not. */
 const llm_swap_t *llm_dialect_swap(const llm_dialect_t *d, llm_endpoint_t ep);

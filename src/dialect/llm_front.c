@@ -19,11 +19,25 @@ static const llm_front_t  llm_fronts[] = {
         .endpoint = LLM_EP_MESSAGES,
         .dialect = LLM_STR("anthropic"),
         .id = LLM_STR("msg_"),
+        .overloaded = 529,
         .request = llm_messages_request,
         .delta = llm_messages_put,
         .whole = llm_messages_whole,
         .error = llm_messages_error,
         .error_event = llm_messages_error_event
+    },
+    {
+        .endpoint = LLM_EP_RESPONSES,
+        .dialect = LLM_STR("openai"),
+        .id = LLM_STR("resp_"),
+        .keeps = 1,
+        .request = llm_responses_request,
+        .asked = llm_responses_asked,
+        .more = llm_responses_more,
+        .delta = llm_responses_put,
+        .whole = llm_responses_whole,
+        .error = llm_chat_error,
+        .error_event = llm_responses_error_event
     }
 };
 
@@ -64,11 +78,56 @@ llm_reply_init(llm_reply_t *r, const llm_front_t *front, llm_str_t id,
 }
 
 
-size_t
-llm_reply_room(const llm_delta_t *delta)
+void
+llm_reply_asked(llm_reply_t *r, llm_str_t body)
+{
+    if (r->front->asked) {
+        r->front->asked(r, body);
+    }
+}
+
+
+/* A delta with what stands around it. */
+static size_t
+llm_reply_size(const llm_delta_t *delta)
 {
     return LLM_REPLY_FRAME + delta->text.len + delta->id.len + delta->name.len
            + 6 * delta->object.len;
+}
+
+
+size_t
+llm_reply_room(const llm_reply_t *r, const llm_delta_t *delta)
+{
+    return llm_reply_size(delta)
+           + (r->front->more ? r->front->more(r, delta) : 0);
+}
+
+
+size_t
+llm_reply_lacks(const llm_reply_t *r, const llm_delta_t *delta)
+{
+    size_t  used;
+
+    used = (size_t) (r->kept.pos - r->kept.start) + llm_reply_size(delta);
+
+    if (!r->front->keeps || used <= (size_t) (r->kept.end - r->kept.start)) {
+        return 0;
+    }
+
+    return used;
+}
+
+
+void
+llm_reply_keep(llm_reply_t *r, void *mem, size_t size)
+{
+    llm_str_t  kept;
+
+    kept = llm_buf_view(&r->kept);
+
+    llm_buf_init(&r->kept, mem, size);
+    llm_buf_str(&r->kept, kept);
 }
 
 
@@ -95,4 +154,26 @@ llm_reply_start_model(llm_reply_t *r, const llm_delta_t *delta)
         memcpy(r->model, delta->model.data, delta->model.len);
         r->model_len = delta->model.len;
     }
+}
+
+
+void
+llm_reply_finish(llm_reply_t *r, const llm_delta_t *delta)
+{
+    r->finish = delta->finish;
+    r->stop_len = 0;
+
+    if (llm_json_kind(delta->text) == LLM_JSON_STRING
+        && delta->text.len <= sizeof(r->stop))
+    {
+        memcpy(r->stop, delta->text.data, delta->text.len);
+        r->stop_len = delta->text.len;
+    }
+}
+
+
+uint64_t
+llm_reply_known(uint64_t n)
+{
+    return n == LLM_UNKNOWN ? 0 : n;
 }

@@ -48,20 +48,13 @@ llm_chat_finish(llm_finish_t finish)
 }
 
 
-static uint64_t
-llm_chat_known(uint64_t n)
-{
-    return n == LLM_UNKNOWN ? 0 : n;
-}
-
-
 void
 llm_chat_usage(const llm_usage_t *usage, llm_buf_t *out)
 {
     uint64_t  input, output;
 
-    input = llm_chat_known(usage->input);
-    output = llm_chat_known(usage->output);
+    input = llm_reply_known(usage->input);
+    output = llm_reply_known(usage->output);
 
     llm_buf_str(out, LLM_STR("{\"prompt_tokens\":"));
     llm_json_put_uint(out, input);
@@ -70,10 +63,10 @@ llm_chat_usage(const llm_usage_t *usage, llm_buf_t *out)
     llm_buf_str(out, LLM_STR(",\"total_tokens\":"));
     llm_json_put_uint(out, input + output);
     llm_buf_str(out, LLM_STR(",\"prompt_tokens_details\":{\"cached_tokens\":"));
-    llm_json_put_uint(out, llm_chat_known(usage->cached));
+    llm_json_put_uint(out, llm_reply_known(usage->cached));
     llm_buf_str(out, LLM_STR("},\"completion_tokens_details\":"
                              "{\"reasoning_tokens\":"));
-    llm_json_put_uint(out, llm_chat_known(usage->reasoning));
+    llm_json_put_uint(out, llm_reply_known(usage->reasoning));
     llm_buf_str(out, LLM_STR("}}"));
 }
 
@@ -90,9 +83,10 @@ llm_chat_error(llm_buf_t *out, llm_code_t code, llm_str_t message,
 
 void
 llm_chat_error_event(llm_buf_t *out, llm_code_t code, llm_str_t message,
-    llm_str_t id)
+    llm_str_t id, uint64_t before)
 {
     (void) id;
+    (void) before;
 
     llm_buf_str(out, LLM_STR("data: "));
     llm_error_openai(out, code, message, LLM_NOSTR);

@@ -35,8 +35,10 @@ llm_messages_error(llm_buf_t *out, llm_code_t code, llm_str_t message,
 
 void
 llm_messages_error_event(llm_buf_t *out, llm_code_t code, llm_str_t message,
-    llm_str_t id)
+    llm_str_t id, uint64_t before)
 {
+    (void) before;
+
     llm_buf_str(out, LLM_STR("event: error\ndata: "));
     llm_error_anthropic(out, code, message, id);
     llm_buf_str(out, LLM_STR("\n\n"));
@@ -79,6 +81,22 @@ llm_messages_stop(const llm_reply_t *r)
     default:
         /* some servers call it a stop, and clients would not go on */
         return r->calls ? LLM_STR("\"tool_use\"") : LLM_STR("\"end_turn\"");
+    }
+}
+
+
+/* "stop_reason" and "stop_sequence", behind a comma or a brace. */
+static void
+llm_messages_stopped(const llm_reply_t *r, llm_buf_t *out)
+{
+    llm_buf_str(out, LLM_STR("\"stop_reason\":"));
+    llm_buf_str(out, llm_messages_stop(r));
+    llm_buf_str(out, LLM_STR(",\"stop_sequence\":"));
+
+    if (r->finish == LLM_FINISH_STRING && r->stop_len) {
+        llm_buf_put(out, r->stop, r->stop_len);
+    } else {
+        llm_buf_str(out, LLM_STR("null"));
     }
 }
 
@@ -244,9 +262,9 @@ llm_messages_end(llm_reply_t *r, llm_buf_t *out)
     llm_messages_close(r, out);
 
     llm_buf_str(out, LLM_STR("event: message_delta\ndata: {\"type\":"
-                             "\"message_delta\",\"delta\":{\"stop_reason\":"));
-    llm_buf_str(out, llm_messages_stop(r));
-    llm_buf_str(out, LLM_STR(",\"stop_sequence\":null},\"usage\":"));
+                             "\"message_delta\",\"delta\":{"));
+    llm_messages_stopped(r, out);
+    llm_buf_str(out, LLM_STR("},\"usage\":"));
     llm_messages_usage(&r->usage, out);
     llm_buf_str(out, LLM_STR("}\n\nevent: message_stop\ndata: {\"type\":"
                              "\"message_stop\"}\n\n"));
@@ -315,7 +333,7 @@ llm_messages_put(llm_reply_t *r, const llm_delta_t *p, llm_buf_t *out)
         return;
 
     case LLM_DELTA_FINISH:
-        r->finish = p->finish;
+        llm_reply_finish(r, p);
         return;
 
     case LLM_DELTA_END:
@@ -352,7 +370,7 @@ llm_message_facts(llm_reply_t *r, const llm_delta_t *p)
         break;
 
     case LLM_DELTA_FINISH:
-        r->finish = p->finish;
+        llm_reply_finish(r, p);
         break;
 
     case LLM_DELTA_CALL:
@@ -524,9 +542,9 @@ llm_messages_whole(llm_reply_t *r, const llm_dialect_t *from, llm_str_t body,
     from->deltas(body, &sink);
     llm_message_close(&w);
 
-    llm_buf_str(out, LLM_STR("],\"stop_reason\":"));
-    llm_buf_str(out, llm_messages_stop(r));
-    llm_buf_str(out, LLM_STR(",\"stop_sequence\":null,\"usage\":"));
+    llm_buf_str(out, LLM_STR("],"));
+    llm_messages_stopped(r, out);
+    llm_buf_str(out, LLM_STR(",\"usage\":"));
     llm_messages_usage(&r->usage, out);
     llm_buf_str(out, LLM_STR("}"));
 }

@@ -36,61 +36,6 @@ static const llm_json_want_t  llm_messages_want[LLM_MR_COUNT] = {
 };
 
 
-/* Reads the body; members without a name above are a loss. */
-static llm_rc_t
-llm_messages_read(llm_str_t body, llm_json_want_t *want, llm_loss_t *loss)
-{
-    size_t             i;
-    llm_rc_t           rc;
-    llm_json_iter_t    it;
-    llm_json_member_t  m;
-
-    memcpy(want, llm_messages_want, sizeof(llm_messages_want));
-
-    for (i = 0; i < LLM_MR_COUNT; i++) {
-        want[i].kind = LLM_JSON_NULL;
-    }
-
-    rc = llm_json_begin(&it, body);
-
-    if (rc == LLM_OK && it.close != '}') {
-        rc = LLM_BAD;
-    }
-
-    while (rc == LLM_OK && (rc = llm_json_next(&it, &m)) == LLM_OK) {
-
-        for (i = 0; i < LLM_MR_COUNT; i++) {
-            if (llm_json_key_is(m.key, want[i].name)) {
-                want[i].value = m.value;
-                want[i].kind = m.kind;
-                break;
-            }
-        }
-
-        if (i == LLM_MR_COUNT && !llm_hub_idle(m.kind, m.value)) {
-            llm_loss_add(loss, m.key);
-        }
-    }
-
-    if (rc != LLM_NONE) {
-        return llm_loss_fail(loss, LLM_BAD, LLM_NOSTR,
-                             LLM_STR("The body has to be a JSON object."));
-    }
-
-    return LLM_OK;
-}
-
-
-static void
-llm_messages_member(llm_buf_t *out, llm_str_t name, llm_str_t value)
-{
-    llm_buf_str(out, LLM_STR(",\""));
-    llm_buf_str(out, name);
-    llm_buf_str(out, LLM_STR("\":"));
-    llm_buf_str(out, value);
-}
-
-
 /* Members that differ in nothing but their name. */
 static void
 llm_messages_same(const llm_json_want_t *want, llm_buf_t *out)
@@ -110,14 +55,14 @@ llm_messages_same(const llm_json_want_t *want, llm_buf_t *out)
 
     for (i = 0; i < sizeof(same) / sizeof(same[0]); i++) {
         if (want[same[i].from].kind != LLM_JSON_NULL) {
-            llm_messages_member(out, same[i].to, want[same[i].from].value);
+            llm_hub_put_member(out, same[i].to, want[same[i].from].value);
         }
     }
 
     if (want[LLM_MR_STOP].kind == LLM_JSON_ARRAY
         && !llm_hub_idle(LLM_JSON_ARRAY, want[LLM_MR_STOP].value))
     {
-        llm_messages_member(out, LLM_STR("stop"), want[LLM_MR_STOP].value);
+        llm_hub_put_member(out, LLM_STR("stop"), want[LLM_MR_STOP].value);
     }
 }
 
@@ -144,23 +89,7 @@ llm_messages_tool(llm_str_t tool, int first, llm_buf_t *out)
     }
 
     llm_buf_str(out, first ? LLM_STR(",\"tools\":[") : LLM_STR(","));
-    llm_buf_str(out, LLM_STR("{\"type\":\"function\",\"function\":"
-                             "{\"name\":"));
-    llm_buf_str(out, want[0].value);
-
-    if (want[1].kind == LLM_JSON_STRING) {
-        llm_messages_member(out, LLM_STR("description"), want[1].value);
-    }
-
-    if (want[2].kind == LLM_JSON_OBJECT) {
-        llm_messages_member(out, LLM_STR("parameters"), want[2].value);
-    }
-
-    if (want[3].kind == LLM_JSON_TRUE) {
-        llm_messages_member(out, LLM_STR("strict"), want[3].value);
-    }
-
-    llm_buf_str(out, LLM_STR("}}"));
+    llm_hub_put_tool(out, want);
 
     return 1;
 }
@@ -186,8 +115,8 @@ llm_messages_choice(const llm_json_want_t *choice, llm_buf_t *out)
 
     for (i = 0; i < sizeof(choices) / sizeof(choices[0]); i++) {
         if (llm_hub_is(type.value, choices[i].word)) {
-            llm_messages_member(out, LLM_STR("tool_choice"),
-                                choices[i].value);
+            llm_hub_put_member(out, LLM_STR("tool_choice"),
+                               choices[i].value);
         }
     }
 
@@ -195,9 +124,9 @@ llm_messages_choice(const llm_json_want_t *choice, llm_buf_t *out)
         && llm_json_get(choice->value, LLM_STR("name"), &m) == LLM_OK
         && m.kind == LLM_JSON_STRING)
     {
-        llm_messages_member(out, LLM_STR("tool_choice"),
-                            LLM_STR("{\"type\":\"function\",\"function\":"
-                                    "{\"name\":"));
+        llm_hub_put_member(out, LLM_STR("tool_choice"),
+                           LLM_STR("{\"type\":\"function\",\"function\":"
+                                   "{\"name\":"));
         llm_buf_str(out, m.value);
         llm_buf_str(out, LLM_STR("}}"));
     }
@@ -206,8 +135,8 @@ llm_messages_choice(const llm_json_want_t *choice, llm_buf_t *out)
         == LLM_OK
         && m.kind == LLM_JSON_TRUE)
     {
-        llm_messages_member(out, LLM_STR("parallel_tool_calls"),
-                            LLM_STR("false"));
+        llm_hub_put_member(out, LLM_STR("parallel_tool_calls"),
+                           LLM_STR("false"));
     }
 }
 
@@ -251,15 +180,15 @@ llm_messages_output(const llm_json_want_t *want, llm_buf_t *out)
     llm_json_member_t  m, schema;
 
     if (want[LLM_MR_THINKING].kind == LLM_JSON_OBJECT) {
-        llm_messages_member(out, LLM_STR("thinking"),
-                            want[LLM_MR_THINKING].value);
+        llm_hub_put_member(out, LLM_STR("thinking"),
+                           want[LLM_MR_THINKING].value);
     }
 
     if (llm_json_get(want[LLM_MR_OUTPUT].value, LLM_STR("effort"), &m)
         == LLM_OK
         && m.kind == LLM_JSON_STRING)
     {
-        llm_messages_member(out, LLM_STR("reasoning_effort"), m.value);
+        llm_hub_put_member(out, LLM_STR("reasoning_effort"), m.value);
     }
 
     if (llm_json_get(want[LLM_MR_OUTPUT].value, LLM_STR("format"), &m)
@@ -267,10 +196,10 @@ llm_messages_output(const llm_json_want_t *want, llm_buf_t *out)
         && llm_json_get(m.value, LLM_STR("schema"), &schema) == LLM_OK
         && schema.kind == LLM_JSON_OBJECT)
     {
-        llm_messages_member(out, LLM_STR("response_format"),
-                            LLM_STR("{\"type\":\"json_schema\","
-                                    "\"json_schema\":{\"name\":\"answer\","
-                                    "\"schema\":"));
+        llm_hub_put_member(out, LLM_STR("response_format"),
+                           LLM_STR("{\"type\":\"json_schema\","
+                                   "\"json_schema\":{\"name\":\"answer\","
+                                   "\"schema\":"));
         llm_buf_str(out, schema.value);
         llm_buf_str(out, LLM_STR("}}"));
     }
@@ -288,15 +217,15 @@ llm_messages_user(const llm_json_want_t *want, llm_buf_t *out,
         && m.kind == LLM_JSON_STRING)
     {
         if (m.value.len <= LLM_USER_MAX + 2) {
-            llm_messages_member(out, LLM_STR("user"), m.value);
+            llm_hub_put_member(out, LLM_STR("user"), m.value);
         } else {
             llm_loss_add(loss, LLM_STR("metadata"));
         }
     }
 
     if (llm_hub_is(want[LLM_MR_TIER].value, LLM_STR("standard_only"))) {
-        llm_messages_member(out, LLM_STR("service_tier"),
-                            LLM_STR("\"default\""));
+        llm_hub_put_member(out, LLM_STR("service_tier"),
+                           LLM_STR("\"default\""));
     }
 }
 
@@ -308,8 +237,9 @@ llm_messages_request(llm_str_t body, llm_buf_t *out, llm_loss_t *loss)
     llm_json_want_t  want[LLM_MR_COUNT];
 
     memset(loss, 0, sizeof(llm_loss_t));
+    memcpy(want, llm_messages_want, sizeof(want));
 
-    rc = llm_messages_read(body, want, loss);
+    rc = llm_hub_take(body, want, LLM_MR_COUNT, loss);
     if (rc != LLM_OK) {
         return rc;
     }

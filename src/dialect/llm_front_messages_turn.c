@@ -285,30 +285,8 @@ static void
 llm_asked_joined(llm_buf_t *out, const llm_json_want_t *content,
     llm_str_t between)
 {
-    unsigned           n;
-    llm_json_iter_t    it;
-    llm_json_member_t  m, text;
-
-    if (content->kind == LLM_JSON_STRING) {
-        llm_buf_str(out, content->value);
-        return;
-    }
-
     llm_buf_str(out, LLM_STR("\""));
-
-    if (content->kind == LLM_JSON_ARRAY
-        && llm_json_begin(&it, content->value) == LLM_OK)
-    {
-        for (n = 0; llm_json_next(&it, &m) == LLM_OK; /* void */) {
-            if (llm_json_get(m.value, LLM_STR("text"), &text) == LLM_OK
-                && text.kind == LLM_JSON_STRING)
-            {
-                llm_buf_str(out, n++ ? between : LLM_NOSTR);
-                llm_buf_put(out, text.value.data + 1, text.value.len - 2);
-            }
-        }
-    }
-
+    (void) llm_hub_put_texts(out, content, between, 0);
     llm_buf_str(out, LLM_STR("\""));
 }
 

@@ -278,6 +278,49 @@ llm_hub_fields(llm_hub_t *h, const llm_field_t *field, size_t n,
 }
 
 
+llm_rc_t
+llm_hub_take(llm_str_t body, llm_json_want_t *want, size_t n, llm_loss_t *loss)
+{
+    size_t             i;
+    llm_rc_t           rc;
+    llm_json_iter_t    it;
+    llm_json_member_t  m;
+
+    for (i = 0; i < n; i++) {
+        want[i].value = LLM_NOSTR;
+        want[i].kind = LLM_JSON_NULL;
+    }
+
+    rc = llm_json_begin(&it, body);
+
+    if (rc == LLM_OK && it.close != '}') {
+        rc = LLM_BAD;
+    }
+
+    while (rc == LLM_OK && (rc = llm_json_next(&it, &m)) == LLM_OK) {
+
+        for (i = 0; i < n; i++) {
+            if (llm_json_key_is(m.key, want[i].name)) {
+                want[i].value = m.value;
+                want[i].kind = m.kind;
+                break;
+            }
+        }
+
+        if (i == n && !llm_hub_idle(m.kind, m.value)) {
+            llm_loss_add(loss, m.key);
+        }
+    }
+
+    if (rc != LLM_NONE) {
+        return llm_loss_fail(loss, LLM_BAD, LLM_NOSTR,
+                             LLM_STR("The body has to be a JSON object."));
+    }
+
+    return LLM_OK;
+}
+
+
 const llm_json_want_t *
 llm_hub_get(llm_hub_t *h, unsigned i)
 {
@@ -477,6 +520,81 @@ llm_hub_put_object(llm_buf_t *out, llm_json_kind_t kind, llm_str_t value)
     }
 
     llm_buf_str(out, LLM_STR("{}"));
+}
+
+
+/* The inside of a raw string, behind what stands before it. */
+static unsigned
+llm_hub_put_text(llm_buf_t *out, llm_json_kind_t kind, llm_str_t text,
+    llm_str_t between, unsigned n)
+{
+    if (kind != LLM_JSON_STRING) {
+        return n;
+    }
+
+    llm_buf_str(out, n ? between : LLM_NOSTR);
+    llm_buf_put(out, text.data + 1, text.len - 2);
+
+    return n + 1;
+}
+
+
+unsigned
+llm_hub_put_texts(llm_buf_t *out, const llm_json_want_t *content,
+    llm_str_t between, unsigned n)
+{
+    llm_json_iter_t    it;
+    llm_json_member_t  m, text;
+
+    if (content->kind != LLM_JSON_ARRAY
+        || llm_json_begin(&it, content->value) != LLM_OK)
+    {
+        return llm_hub_put_text(out, content->kind, content->value, between,
+                                n);
+    }
+
+    while (llm_json_next(&it, &m) == LLM_OK) {
+        if (llm_json_get(m.value, LLM_STR("text"), &text) == LLM_OK
+            || llm_json_get(m.value, LLM_STR("refusal"), &text) == LLM_OK)
+        {
+            n = llm_hub_put_text(out, text.kind, text.value, between, n);
+        }
+    }
+
+    return n;
+}
+
+
+void
+llm_hub_put_member(llm_buf_t *out, llm_str_t name, llm_str_t value)
+{
+    llm_buf_str(out, LLM_STR(",\""));
+    llm_buf_str(out, name);
+    llm_buf_str(out, LLM_STR("\":"));
+    llm_buf_str(out, value);
+}
+
+
+void
+llm_hub_put_tool(llm_buf_t *out, const llm_json_want_t *tool)
+{
+    llm_buf_str(out, LLM_STR("{\"type\":\"function\",\"function\":"
+                             "{\"name\":"));
+    llm_buf_str(out, tool[0].value);
+
+    if (tool[1].kind == LLM_JSON_STRING) {
+        llm_hub_put_member(out, LLM_STR("description"), tool[1].value);
+    }
+
+    if (tool[2].kind == LLM_JSON_OBJECT) {
+        llm_hub_put_member(out, LLM_STR("parameters"), tool[2].value);
+    }
+
+    if (tool[3].kind == LLM_JSON_TRUE) {
+        llm_hub_put_member(out, LLM_STR("strict"), tool[3].value);
+    }
+
+    llm_buf_str(out, LLM_STR("}}"));
 }
 
 

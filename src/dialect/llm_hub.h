@@ -63,6 +63,12 @@ llm_rc_t llm_hub_read(llm_hub_t *h, llm_str_t body, llm_loss_t *loss);
 void llm_hub_fields(llm_hub_t *h, const llm_field_t *field, size_t n,
     llm_loss_t *loss, llm_loss_t *dropped);
 
+/* Takes a request of another form apart: fills the wanted members (absent: of
+ * kind null; of a name twice, the last); others that say something are a loss.
+ * LLM_OK, or LLM_BAD with a message. */
+llm_rc_t llm_hub_take(llm_str_t body, llm_json_want_t *want, size_t n,
+    llm_loss_t *loss);
+
 /* A member that is there and not null; marks it as used.  NULL: absent. */
 const llm_json_want_t *llm_hub_get(llm_hub_t *h, unsigned i);
 
@@ -96,6 +102,19 @@ int llm_hub_idle(llm_json_kind_t kind, llm_str_t value);
 /* Writes the JSON object that a raw string holds, or {} where it holds none:
  * arguments of a call. */
 void llm_hub_put_object(llm_buf_t *out, llm_json_kind_t kind, llm_str_t value);
+
+/* Writes the texts and refusals of a content (a raw string, or an array of
+ * parts) as the inside of one raw string, each but the first of all behind
+ * `between`.  n are written already; returns how many are now. */
+unsigned llm_hub_put_texts(llm_buf_t *out, const llm_json_want_t *content,
+    llm_str_t between, unsigned n);
+
+/* Writes ,"NAME":VALUE. */
+void llm_hub_put_member(llm_buf_t *out, llm_str_t name, llm_str_t value);
+
+/* Writes a tool: its name, description, schema and `strict`, in this order, of
+ * which only the first has to be there. */
+void llm_hub_put_tool(llm_buf_t *out, const llm_json_want_t *tool);
 
 #define LLM_DATA_HEAD  256              /* "data:TYPE;base64," */
 

@@ -11,7 +11,8 @@
 
 enum {
     LLM_A_CHOICES, LLM_A_USAGE, LLM_A_ERROR, LLM_A_MODEL, LLM_A_TEXT,
-    LLM_A_DURATION, LLM_A_DATA, LLM_A_X_GROQ, LLM_A_COUNT
+    LLM_A_DURATION, LLM_A_DATA, LLM_A_X_GROQ, LLM_A_OUTPUT,
+    LLM_A_STATUS, LLM_A_COUNT
 };
 
 
@@ -380,6 +381,93 @@ llm_answer_choices(const llm_json_want_t *choices, llm_buf_t *mem,
 }
 
 
+/* Adds the texts of an item of a response; 0: there is more than one. */
+static int
+llm_answer_item(llm_str_t item, llm_str_t *text)
+{
+    llm_json_iter_t    it;
+    llm_json_member_t  content, part, t;
+
+    if (llm_json_get(item, LLM_STR("content"), &content) != LLM_OK
+        || llm_json_begin(&it, content.value) != LLM_OK)
+    {
+        return 1;
+    }
+
+    while (llm_json_next(&it, &part) == LLM_OK) {
+
+        if (llm_json_get(part.value, LLM_STR("text"), &t) == LLM_OK
+            && t.kind == LLM_JSON_STRING)
+        {
+            if (text->len) {
+                return 0;
+            }
+
+            *text = t.value;
+        }
+    }
+
+    return 1;
+}
+
+
+/* The only text of a response; of several there is no one string, and what was
+ * only thought is an empty one.  *calls: it wants something to be done. */
+static llm_str_t
+llm_answer_said(llm_str_t output, int *calls)
+{
+    int                said;
+    llm_str_t          text;
+    llm_json_iter_t    it;
+    llm_json_member_t  item, type;
+
+    said = 0;
+    *calls = 0;
+    text = LLM_NOSTR;
+
+    if (llm_json_begin(&it, output) != LLM_OK) {
+        return text;
+    }
+
+    while (llm_json_next(&it, &item) == LLM_OK) {
+
+        if (llm_json_get(item.value, LLM_STR("type"), &type) != LLM_OK
+            || llm_str_eq(type.value, LLM_STR("\"reasoning\"")))
+        {
+            continue;
+        }
+
+        said = 1;
+
+        if (!llm_str_eq(type.value, LLM_STR("\"message\""))) {
+            *calls = 1;
+        }
+
+        if (!llm_answer_item(item.value, &text)) {
+            return LLM_NOSTR;
+        }
+    }
+
+    return said ? text : LLM_STR("\"\"");
+}
+
+
+static void
+llm_answer_response(const llm_json_want_t *want, llm_answer_t *out)
+{
+    int  calls;
+
+    if (out->brief || want[LLM_A_OUTPUT].kind != LLM_JSON_ARRAY) {
+        return;
+    }
+
+    out->content = llm_answer_said(want[LLM_A_OUTPUT].value, &calls);
+    out->finish_reason = calls ? LLM_STR("tool_calls")
+                               : llm_openai_word(want[LLM_A_STATUS].kind,
+                                                 want[LLM_A_STATUS].value);
+}
+
+
 static void
 llm_answer_transcript(const llm_json_want_t *want, llm_answer_t *out)
 {
@@ -473,7 +561,9 @@ llm_openai_answer(llm_endpoint_t ep, llm_str_t body, llm_buf_t *mem,
         [LLM_A_TEXT] = { .name = LLM_STR("text") },
         [LLM_A_DURATION] = { .name = LLM_STR("duration") },
         [LLM_A_DATA] = { .name = LLM_STR("data") },
-        [LLM_A_X_GROQ] = { .name = LLM_STR("x_groq") }
+        [LLM_A_X_GROQ] = { .name = LLM_STR("x_groq") },
+        [LLM_A_OUTPUT] = { .name = LLM_STR("output") },
+        [LLM_A_STATUS] = { .name = LLM_STR("status") }
     };
 
     brief = out->brief;
@@ -503,6 +593,10 @@ llm_openai_answer(llm_endpoint_t ep, llm_str_t body, llm_buf_t *mem,
     case LLM_EP_CHAT:
     case LLM_EP_COMPLETIONS:
         llm_answer_choices(&want[LLM_A_CHOICES], mem, out);
+        break;
+
+    case LLM_EP_RESPONSES:
+        llm_answer_response(want, out);
         break;
 
     case LLM_EP_TRANSCRIPTIONS:

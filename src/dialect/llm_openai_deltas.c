@@ -282,10 +282,11 @@ llm_teller_choice(llm_teller_t *t, llm_str_t choice)
     llm_delta_t      p;
     llm_json_want_t  want[] = {
         { .name = LLM_STR("index") }, { .name = LLM_STR("delta") },
-        { .name = LLM_STR("message") }, { .name = LLM_STR("finish_reason") }
+        { .name = LLM_STR("message") }, { .name = LLM_STR("finish_reason") },
+        { .name = LLM_STR("stop_reason") }
     };
 
-    if (llm_openai_pick(choice, want, 4) != LLM_OK) {
+    if (llm_openai_pick(choice, want, 5) != LLM_OK) {
         return;
     }
 
@@ -301,6 +302,15 @@ llm_teller_choice(llm_teller_t *t, llm_str_t choice)
         memset(&p, 0, sizeof(llm_delta_t));
         p.kind = LLM_DELTA_FINISH;
         p.finish = llm_teller_reason(want[3].value);
+
+        if (p.finish == LLM_FINISH_STOP && want[4].kind == LLM_JSON_STRING
+            && want[4].value.len > 2)
+        {
+            /* vLLM tells the string that stopped it */
+            p.finish = LLM_FINISH_STRING;
+            p.text = want[4].value;
+        }
+
         llm_teller_put(t, &p);
     }
 }

@@ -75,47 +75,78 @@ llm_chat_member(llm_chat_ask_t *a, llm_str_t name, llm_str_t value)
 }
 
 
-/* One message without the members that only the hub knows. */
-static llm_rc_t
-llm_chat_message(llm_str_t message, llm_buf_t *out)
+/* Members that only the hub knows.  Google's own endpoint of this kind is where
+ * the seals in "extra_content" come from. */
+static int
+llm_chat_is_own(const llm_chat_ask_t *a, llm_str_t key)
 {
-    size_t             i, n;
-    llm_rc_t           rc;
-    llm_json_iter_t    it;
-    llm_json_member_t  m;
+    size_t  i;
 
     static const llm_str_t  own[] = {
         LLM_STR("thinking_blocks"), LLM_STR("is_error"),
         LLM_STR("reasoning_content"), LLM_STR("cache_control")
     };
 
+    for (i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
+        if (llm_json_key_is(key, own[i])) {
+            return 1;
+        }
+    }
+
+    return llm_json_key_is(key, LLM_STR("extra_content"))
+           && !llm_openai_has(a->hub->model, LLM_STR("gemini"));
+}
+
+
+/* A message, or one of its calls, without them. */
+static llm_rc_t
+llm_chat_message(llm_chat_ask_t *a, llm_str_t message, int is_call)
+{
+    size_t             n, calls;
+    llm_rc_t           rc;
+    llm_json_iter_t    it, list;
+    llm_json_member_t  m, call;
+
     if (llm_json_begin(&it, message) != LLM_OK || it.close != '}') {
         return LLM_BAD;
     }
 
-    llm_buf_str(out, LLM_STR("{"));
+    llm_buf_str(a->out, LLM_STR("{"));
 
     n = 0;
 
     while ((rc = llm_json_next(&it, &m)) == LLM_OK) {
 
-        for (i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
-            if (llm_json_key_is(m.key, own[i])) {
-                break;
-            }
-        }
-
-        if (i < sizeof(own) / sizeof(own[0])) {
+        if (llm_chat_is_own(a, m.key)) {
             continue;
         }
 
-        llm_buf_str(out, n++ ? LLM_STR(",\"") : LLM_STR("\""));
-        llm_buf_str(out, m.key);
-        llm_buf_str(out, LLM_STR("\":"));
-        llm_buf_str(out, m.value);
+        llm_buf_str(a->out, n++ ? LLM_STR(",\"") : LLM_STR("\""));
+        llm_buf_str(a->out, m.key);
+        llm_buf_str(a->out, LLM_STR("\":"));
+
+        if (is_call || m.kind != LLM_JSON_ARRAY
+            || !llm_json_key_is(m.key, LLM_STR("tool_calls"))
+            || llm_json_begin(&list, m.value) != LLM_OK)
+        {
+            llm_buf_str(a->out, m.value);
+            continue;
+        }
+
+        llm_buf_str(a->out, LLM_STR("["));
+
+        for (calls = 0; llm_json_next(&list, &call) == LLM_OK; calls++) {
+            llm_buf_str(a->out, calls ? LLM_STR(",") : LLM_NOSTR);
+
+            if (llm_chat_message(a, call.value, 1) != LLM_OK) {
+                return LLM_BAD;
+            }
+        }
+
+        llm_buf_str(a->out, LLM_STR("]"));
     }
 
-    llm_buf_str(out, LLM_STR("}"));
+    llm_buf_str(a->out, LLM_STR("}"));
 
     return rc == LLM_NONE ? LLM_OK : LLM_BAD;
 }
@@ -135,14 +166,14 @@ llm_chat_messages(llm_chat_ask_t *a)
 
     for (n = 0; rc == LLM_OK && llm_json_next(&it, &m) == LLM_OK; n++) {
         llm_buf_str(a->out, n ? LLM_STR(",") : LLM_NOSTR);
-        rc = llm_chat_message(m.value, a->out);
+        rc = llm_chat_message(a, m.value, 0);
     }
 
     llm_buf_str(a->out, LLM_STR("]"));
 
     if (rc != LLM_OK) {
         return llm_loss_fail(a->loss, LLM_BAD, LLM_STR("messages"),
-                             LLM_STR("A message is not an object."));
+                             LLM_STR("A message or a call is not an object."));
     }
 
     return LLM_OK;

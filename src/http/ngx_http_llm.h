@@ -87,6 +87,8 @@ typedef struct {
 typedef struct {
     ngx_str_t                    name;
     const llm_dialect_t         *dialect;
+    uint32_t                     native;        /* LLM_EP_BIT()s: what it is
+                                                   sent as it came */
     ngx_http_llm_origin_t        origin;        /* unused by the mock */
     ngx_http_llm_key_pool_t     *pool;          /* NULL: no key is sent */
     ngx_http_llm_store_gate_t    gate;

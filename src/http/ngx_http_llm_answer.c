@@ -457,7 +457,7 @@ ngx_http_llm_answer_classify(ngx_http_llm_ctx_t *ctx)
 
     send = ctx->send;
     status = send->frame.status.code;
-    dialect = send->target->provider->dialect;
+    dialect = send->dialect;
 
     llm_buf_init(&mem, scratch, sizeof(scratch));
 
@@ -519,7 +519,7 @@ ngx_http_llm_read_answer(ngx_http_llm_ctx_t *ctx, llm_str_t body,
     const llm_dialect_t  *dialect;
 
     send = ctx->send;
-    dialect = send->target->provider->dialect;
+    dialect = send->dialect;
 
     ngx_memzero(&answer, sizeof(llm_answer_t));
     answer.brief = send->translated

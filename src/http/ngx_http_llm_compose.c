@@ -346,7 +346,7 @@ ngx_http_llm_compose_auth(ngx_http_llm_ctx_t *ctx, llm_buf_t *b)
 
 
 /* The caller's own key, as it came; some SDKs send it in another header.
- * Anthropic's goes where the provider of a translated request looks for it. */
+ * Anthropic's goes where the provider of another dialect looks for it. */
 
 static void
 ngx_http_llm_compose_client_key(ngx_http_llm_ctx_t *ctx, llm_buf_t *b)
@@ -378,7 +378,7 @@ ngx_http_llm_compose_client_key(ngx_http_llm_ctx_t *ctx, llm_buf_t *b)
     ngx_str_set(&name, "x-api-key");
     h = ngx_http_llm_find_header(ctx->request, &name);
 
-    if (h && ctx->send->translated) {
+    if (h && (ctx->send->translated || ctx->endpoint == LLM_EP_MESSAGES)) {
         ngx_http_llm_put_key(b, dialect, &h->value);
 
     } else if (ctx->tunnel && ngx_http_llm_upgrade_key(ctx->request, &key)) {

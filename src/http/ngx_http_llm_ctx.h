@@ -10,7 +10,8 @@
  * object.c              who made a file, batch or response answers for it
  * app.c                 an application behind a split, by the proxy module
  * attempt.c, wait.c     picks target and key, waits, retries, gives up
- * translate.c           its body, its answer, its events in another dialect
+ * translate.c           its body in another dialect
+ * translate_answer.c    its answer and its events in the client's
  * speech.c              an upload as JSON, where a provider takes no form
  * params.c              what a target wants done to its parameters
  * compose.c, _path.c,   the bytes of one attempt's request
@@ -116,6 +117,7 @@ typedef struct {
 /* One attempt; zeroed before each. */
 typedef struct {
     ngx_http_llm_target_t       *target;
+    const llm_dialect_t         *dialect;       /* of what it answers */
     ngx_http_llm_ticket_t        ticket;
     ngx_http_llm_addrs_t         addrs;
     ngx_http_llm_lookup_t        lookup;
@@ -302,8 +304,8 @@ ngx_uint_t ngx_http_llm_is_barred(ngx_http_llm_ctx_t *ctx);
 ngx_int_t ngx_http_llm_leave(ngx_http_llm_ctx_t *ctx);
 
 /* place.c: one outcome for the variant that a request was assigned to; end is
- * harmless without begin.  check_content looks at the text of a collected chat
- * answer, where the client wants JSON or there may be none. */
+ * harmless without begin.  check_content looks at the text of a collected
+ * answer of a model, where the client wants JSON or there may be none. */
 void ngx_http_llm_place_begin(ngx_http_llm_ctx_t *ctx);
 void ngx_http_llm_place_end(ngx_http_llm_ctx_t *ctx, llm_class_t class);
 ngx_uint_t ngx_http_llm_wants_json(ngx_http_llm_ctx_t *ctx);
@@ -518,10 +520,11 @@ void ngx_http_llm_unpark(ngx_http_llm_ctx_t *ctx);
 /*
  * translate.c.  way: how a request gets to a provider.  translate: before an
  * attempt; NGX_OK, or NGX_DONE when something else was started instead.
- * translate_answer: send->body becomes what the client gets; answer_dialect is
- * the one that reads it then.  asked: the endpoint that the provider was asked.
- * put_error: an error in the form that the client knows.  The others belong to
- * events.c and stream.c.
+ * put_error: an error in the form that the client knows; put_error_event: in a
+ * stream, 12 bytes for each of the message and 1024 more.
+ * translate_answer.c.  translate_answer: send->body becomes what the client
+ * gets; answer_dialect is the one that reads it then.  asked: the endpoint that
+ * the provider was asked.  The others belong to events.c and stream.c.
  */
 llm_way_t ngx_http_llm_way(ngx_http_llm_ctx_t *ctx,
     ngx_http_llm_provider_t *provider);
@@ -533,13 +536,14 @@ void ngx_http_llm_put_error(ngx_http_llm_ctx_t *ctx, llm_buf_t *out,
     llm_code_t code, llm_str_t message);
 const llm_front_t *ngx_http_llm_error_front(ngx_http_request_t *r,
     llm_endpoint_t ep);
-void ngx_http_llm_put_error_event(llm_endpoint_t ep, llm_buf_t *out,
-    llm_code_t code, llm_str_t message, llm_str_t id);
+void ngx_http_llm_put_error_event(ngx_http_llm_ctx_t *ctx, llm_buf_t *out,
+    llm_code_t code, llm_str_t message);
 ngx_int_t ngx_http_llm_translate_init(ngx_http_llm_ctx_t *ctx);
 llm_event_t ngx_http_llm_translate_event(ngx_http_llm_ctx_t *ctx,
     const llm_sse_event_t *ev, llm_buf_t *mem);
 ngx_int_t ngx_http_llm_translate_error(ngx_http_llm_ctx_t *ctx);
-void ngx_http_llm_translate_end(ngx_http_llm_ctx_t *ctx, llm_buf_t *out);
+ngx_int_t ngx_http_llm_translate_end(ngx_http_llm_ctx_t *ctx,
+    llm_str_t *text);
 
 /*
  * speech.c.  speech: how the provider of this attempt is asked for a transcript

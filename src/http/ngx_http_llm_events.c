@@ -304,7 +304,7 @@ ngx_http_llm_event_passes(ngx_http_llm_ctx_t *ctx, llm_str_t raw)
         return (rc == NGX_ERROR || e->broken) ? NGX_ERROR : NGX_DECLINED;
     }
 
-    verdict = send->target->provider->dialect->event(&e->state, &ev, &mem);
+    verdict = send->dialect->event(&e->state, &ev, &mem);
 
     if (ctx->endpoint == LLM_EP_RESPONSES && !ctx->learned) {
         ngx_http_llm_object_learn_event(ctx, ev.data);

@@ -47,8 +47,7 @@ ngx_http_llm_hear_event(ngx_http_llm_ctx_t *ctx, const llm_sse_event_t *ev)
         h->send = ctx->sends;
     }
 
-    raw = ctx->send->target->provider->dialect->text(ngx_http_llm_asked(ctx),
-                                                     ev->data);
+    raw = ctx->send->dialect->text(ngx_http_llm_asked(ctx), ev->data);
 
     if (raw.len) {
         (void) llm_json_unescape(raw, &h->text);

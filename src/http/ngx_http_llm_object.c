@@ -260,7 +260,9 @@ ngx_http_llm_object_learn(ngx_http_llm_ctx_t *ctx)
 
     b = ctx->send->body;
 
-    if (ctx->shadow || !ngx_http_llm_has_objects(ctx) || b == NULL) {
+    if (ctx->shadow || ctx->send->translated || b == NULL
+        || !ngx_http_llm_has_objects(ctx))
+    {
         return;
     }
 

@@ -24,6 +24,8 @@ static ngx_http_llm_proof_e ngx_http_llm_proof(ngx_http_llm_ctx_t *ctx,
     llm_class_t class);
 static void ngx_http_llm_measure(ngx_http_llm_ctx_t *ctx,
     llm_outcome_row_t *row);
+static ngx_uint_t ngx_http_llm_has_content(ngx_http_llm_ctx_t *ctx);
+static ngx_uint_t ngx_http_llm_ended_well(llm_str_t reason);
 
 
 void
@@ -146,10 +148,19 @@ ngx_http_llm_measure(ngx_http_llm_ctx_t *ctx, llm_outcome_row_t *row)
 }
 
 
+static ngx_uint_t
+ngx_http_llm_has_content(ngx_http_llm_ctx_t *ctx)
+{
+    return ctx->endpoint == LLM_EP_CHAT
+           || ctx->endpoint == LLM_EP_MESSAGES
+           || ctx->endpoint == LLM_EP_RESPONSES;
+}
+
+
 ngx_uint_t
 ngx_http_llm_wants_json(ngx_http_llm_ctx_t *ctx)
 {
-    return (ctx->split || ctx->shadow) && ctx->endpoint == LLM_EP_CHAT
+    return (ctx->split || ctx->shadow) && ngx_http_llm_has_content(ctx)
            && (ctx->facts.need & (LLM_CAN_JSON_OBJECT|LLM_CAN_JSON_SCHEMA));
 }
 
@@ -162,7 +173,7 @@ ngx_http_llm_may_be_empty(ngx_http_llm_ctx_t *ctx, llm_usage_t *usage)
 {
     uint64_t  text;
 
-    if (ctx->split == NULL || ctx->endpoint != LLM_EP_CHAT) {
+    if (ctx->split == NULL || !ngx_http_llm_has_content(ctx)) {
         return 0;
     }
 
@@ -193,10 +204,7 @@ ngx_http_llm_check_content(ngx_http_llm_ctx_t *ctx, llm_answer_t *answer)
 
     len = answer->content.len;
 
-    if (len == 0
-        || (answer->finish_reason.len
-            && !llm_str_eq(answer->finish_reason, LLM_STR("stop"))))
-    {
+    if (len == 0 || !ngx_http_llm_ended_well(answer->finish_reason)) {
         return;
     }
 
@@ -226,4 +234,17 @@ ngx_http_llm_check_content(ngx_http_llm_ctx_t *ctx, llm_answer_t *answer)
     if (mem != small) {
         (void) ngx_pfree(ctx->request->pool, mem);
     }
+}
+
+
+/* By itself: of chat, Messages, Responses. */
+
+static ngx_uint_t
+ngx_http_llm_ended_well(llm_str_t reason)
+{
+    return reason.len == 0
+           || llm_str_eq(reason, LLM_STR("stop"))
+           || llm_str_eq(reason, LLM_STR("end_turn"))
+           || llm_str_eq(reason, LLM_STR("stop_sequence"))
+           || llm_str_eq(reason, LLM_STR("completed"));
 }

@@ -41,6 +41,7 @@ static void ngx_http_llm_provider_odd_keys(ngx_conf_t *cf,
 static ngx_http_llm_member_t  ngx_http_llm_provider_members[] = {
     { ngx_string("dialect"), 1, 1, 1, ngx_http_llm_provider_dialect },
     { ngx_string("version"), 1, 1, 1, ngx_http_llm_provider_version },
+    { ngx_string("native"), 1, 2, 1, ngx_http_llm_provider_native },
     { ngx_string("base_url"), 1, 1, 1, ngx_http_llm_provider_base_url },
     { ngx_string("keys"), 1, NGX_HTTP_LLM_ARGS_ANY, 0,
       ngx_http_llm_provider_keys },
@@ -208,7 +209,9 @@ ngx_http_llm_provider_end(ngx_conf_t *cf, ngx_http_llm_provider_block_t *pb)
         return NGX_ERROR;
     }
 
-    if (ngx_http_llm_provider_end_version(cf, p) != NGX_OK) {
+    if (ngx_http_llm_provider_end_version(cf, p) != NGX_OK
+        || ngx_http_llm_provider_end_native(cf, pb) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 

@@ -16,6 +16,8 @@ typedef struct {
     ngx_http_llm_pool_block_t   keys;          /* keys.pool: it has its own */
     ngx_str_t                   base_url;
     ngx_uint_t                  pool;          /* keys NAME */
+    uint32_t                    native;        /* LLM_EP_BIT()s */
+    ngx_uint_t                  native_set;
 
     ngx_flag_t                  ssl_verify;
     ngx_uint_t                  ssl_depth;
@@ -49,6 +51,12 @@ char *ngx_http_llm_provider_unsupported(ngx_conf_t *cf, void *block);
 /* provider_header.c */
 
 char *ngx_http_llm_provider_header(ngx_conf_t *cf, void *block);
+
+/* provider_native.c */
+
+char *ngx_http_llm_provider_native(ngx_conf_t *cf, void *block);
+ngx_int_t ngx_http_llm_provider_end_native(ngx_conf_t *cf,
+    ngx_http_llm_provider_block_t *pb);
 
 /* provider_mock.c: the built-in mock, recordings, replays */
 

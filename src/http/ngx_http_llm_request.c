@@ -404,8 +404,10 @@ ngx_http_llm_read_facts(ngx_http_llm_ctx_t *ctx, llm_str_t *message)
     kind = llm_endpoint_info(ctx->endpoint)->body;
 
     if (kind == LLM_BODY_NONE || kind == LLM_BODY_ANY
-        || r->method != NGX_HTTP_POST)
+        || r->method != NGX_HTTP_POST
+        || (ctx->rest.len && ctx->body.len == 0))
     {
+        /* "/responses/ID/cancel" says all it has to say */
         ctx->facts.need = llm_endpoint_info(ctx->endpoint)->can;
         return LLM_CODE_NONE;
     }

@@ -424,6 +424,7 @@ ngx_http_llm_refuse(ngx_http_llm_ctx_t *ctx, llm_code_t code,
     ngx_buf_t           *b;
     llm_buf_t            out;
     ngx_uint_t           status;
+    const llm_front_t   *front;
     ngx_http_request_t  *r;
 
     r = ctx->request;
@@ -456,6 +457,12 @@ ngx_http_llm_refuse(ngx_http_llm_ctx_t *ctx, llm_code_t code,
 
     if (ngx_http_llm_retry_headers(ctx, code, status) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    front = ngx_http_llm_error_front(r, ctx->endpoint);
+
+    if (front && front->overloaded && status == NGX_HTTP_SERVICE_UNAVAILABLE) {
+        status = front->overloaded;
     }
 
     return ngx_http_llm_send_body(ctx, status, &ngx_http_llm_json_type, b);

@@ -14,7 +14,7 @@
 static ngx_int_t ngx_http_llm_length(ngx_http_llm_ctx_t *ctx);
 static llm_class_t ngx_http_llm_raw_class(ngx_http_llm_ctx_t *ctx);
 static void ngx_http_llm_last_event(ngx_http_llm_ctx_t *ctx);
-static void ngx_http_llm_send_done(ngx_http_llm_ctx_t *ctx);
+static ngx_int_t ngx_http_llm_send_done(ngx_http_llm_ctx_t *ctx);
 static void ngx_http_llm_send_own(ngx_http_llm_ctx_t *ctx, llm_str_t text,
     ngx_uint_t last);
 static void ngx_http_llm_send_error_event(ngx_http_llm_ctx_t *ctx,
@@ -194,13 +194,13 @@ ngx_http_llm_stream_end(ngx_http_llm_ctx_t *ctx, ngx_int_t rc)
 
     ngx_http_llm_last_event(ctx);
 
-    whole = !e->failed && llm_stream_complete(&e->state);
+    whole = !e->failed && !e->broken && llm_stream_complete(&e->state);
+
+    if (whole && !e->state.done && ngx_http_llm_send_done(ctx) != NGX_OK) {
+        whole = 0;
+    }
 
     if (whole) {
-
-        if (!e->state.done) {
-            ngx_http_llm_send_done(ctx);
-        }
 
         if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
             /* the connection failed behind it: nginx would not end the body */
@@ -244,9 +244,9 @@ ngx_http_llm_raw_class(ngx_http_llm_ctx_t *ctx)
 
     llm_buf_init(&mem, message, sizeof(message));
 
-    send->target->provider->dialect->refusal(status, &send->hint, LLM_NOSTR,
-                                     ngx_http_llm_store_now(&ctx->lmcf->store),
-                                     &mem, &send->refusal);
+    send->dialect->refusal(status, &send->hint, LLM_NOSTR,
+                           ngx_http_llm_store_now(&ctx->lmcf->store), &mem,
+                           &send->refusal);
 
     send->outcome = send->refusal.outcome;
     send->refusal.message = LLM_NOSTR;
@@ -287,22 +287,26 @@ ngx_http_llm_last_event(ngx_http_llm_ctx_t *ctx)
 
 /* The terminator that the provider forgot, where clients wait for one. */
 
-static void
+static ngx_int_t
 ngx_http_llm_send_done(ngx_http_llm_ctx_t *ctx)
 {
-    u_char     mem[LLM_REPLY_FRAME];
-    llm_buf_t  b;
+    llm_str_t  text;
+
+    text = LLM_STR("data: [DONE]\n\n");
 
     if (ctx->send->translated) {
-        llm_buf_init(&b, mem, sizeof(mem));
-        ngx_http_llm_translate_end(ctx, &b);
-        ngx_http_llm_send_own(ctx, llm_buf_view(&b), 0);
-        return;
+
+        if (ngx_http_llm_translate_end(ctx, &text) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+    } else if (!ctx->events->state.needs_done) {
+        return NGX_OK;
     }
 
-    if (ctx->events->state.needs_done) {
-        ngx_http_llm_send_own(ctx, LLM_STR("data: [DONE]\n\n"), 0);
-    }
+    ngx_http_llm_send_own(ctx, text, 0);
+
+    return NGX_OK;
 }
 
 
@@ -339,16 +343,15 @@ ngx_http_llm_send_own(ngx_http_llm_ctx_t *ctx, llm_str_t text,
 static void
 ngx_http_llm_send_error_event(ngx_http_llm_ctx_t *ctx, llm_class_t class)
 {
-    u_char     mem[512];
+    u_char     mem[1024];
     llm_buf_t  b;
 
     llm_buf_init(&b, mem, sizeof(mem));
 
-    ngx_http_llm_put_error_event(ctx->endpoint, &b,
+    ngx_http_llm_put_error_event(ctx, &b,
                                  ctx->deadline_hit ? LLM_CODE_GATEWAY_DEADLINE
                                                    : llm_code_of_class(class),
-                                 LLM_NOSTR,
-                                 (llm_str_t) { sizeof(ctx->id), ctx->id });
+                                 LLM_NOSTR);
 
     if (!b.full) {
         ngx_http_llm_send_own(ctx, llm_buf_view(&b),

@@ -162,7 +162,7 @@ put(void *data, const llm_delta_t *delta)
         return;
     }
 
-    llm_buf_init(&b, out->pos, llm_reply_room(delta));
+    llm_buf_init(&b, out->pos, llm_reply_room(reply, delta));
     reply->front->delta(reply, delta, &b);
     ok(!b.full, "the room of a delta is enough");
     out->pos = b.pos;

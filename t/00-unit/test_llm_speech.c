@@ -115,9 +115,11 @@ test_requests(void)
     is_str(loss.name[0], "prompt", "... has no prompts");
     ok(llm_dialect_speech(openrouter, LLM_EP_TRANSLATIONS) == NULL,
        "... and does not translate");
-    is_int(llm_dialect_way(openrouter, LLM_EP_TRANSLATIONS), LLM_WAY_NONE,
+    is_int(llm_dialect_way(openrouter, openrouter->native,
+                           LLM_EP_TRANSLATIONS), LLM_WAY_NONE,
            "... not at all");
-    is_int(llm_dialect_way(gemini, LLM_EP_TRANSLATIONS), LLM_WAY_HUB,
+    is_int(llm_dialect_way(gemini, gemini->native,
+                           LLM_EP_TRANSLATIONS), LLM_WAY_HUB,
            "gemini does");
 
     is_int((int) llm_speech_length(0), 0, "no bytes in base64");

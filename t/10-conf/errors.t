@@ -145,6 +145,16 @@ refused('an unknown dialect', [ qr/"cobol"/, qr/openai/, qr/mock/ ],
     'llm_provider p { dialect cobol; base_url http://127.0.0.1:1/v1; }');
 refused('a version that is no date', [ qr/"newest"/, qr/2023-06-01/ ],
     'llm_provider p { dialect anthropic; version newest; base_url http://127.0.0.1:1; }');
+refused('native: another endpoint', [ qr/"embeddings"/, qr/expected messages, responses or off/ ],
+    'llm_provider p { native responses embeddings; base_url http://127.0.0.1:1/v1; }');
+refused('native: off with more', [ qr/"off"/, qr/expected messages, responses or off/ ],
+    'llm_provider p { native messages off; base_url http://127.0.0.1:1/v1; }');
+refused('native: twice', qr/duplicate endpoint "messages"/,
+    'llm_provider p { native messages messages; base_url http://127.0.0.1:1/v1; }');
+refused('native where the dialect leaves no choice', qr/"native" is incompatible with the dialect of llm_provider "p"/,
+    'llm_provider p { native off; dialect anthropic; base_url http://127.0.0.1:1; }');
+refused('native that the mock has not', qr/"native" is incompatible with the dialect of llm_provider "p"/,
+    'llm_provider p { native messages; dialect mock; }');
 refused('a version where there is none', qr/"version" is incompatible with the dialect of llm_provider "p"/,
     'llm_provider p { version 2023-06-01; dialect openai; base_url http://127.0.0.1:1/v1; }');
 refused('no base_url', qr/base_url/, 'llm_provider p { dialect openai; }');

@@ -176,9 +176,15 @@ $a = from_json($r->body);
 is_deeply($a->{content}, [ { type => 'thinking', thinking => 'Hm.', signature => '' }, { type => 'tool_use', id => 'c1', name => 'f', input => {} } ], 'reasoning, a call without arguments');
 is($a->{stop_reason}, 'tool_use', '... is a call whatever the server says');
 
+my $stopped = '{"id":"x","model":"m","choices":[{"message":{"role":"assistant","content":"Hi"},"finish_reason":"stop","stop_reason":%s}]}';
+for ([ '"END"', 'stop_sequence', 'END' ], [ '128009', 'end_turn', undef ], [ 'null', 'end_turn', undef ]) {
+    ($r) = ask({ model => 'gpt', @hi }, [ [ json => sprintf $stopped, $_->[0] ] ]);
+    is_deeply([ @{ from_json($r->body) }{qw(stop_reason stop_sequence)} ], [ @$_[1, 2] ], "vLLM's stop_reason $_->[0]");
+}
+
 # ---- errors ---------------------------------------------------------------------
 
-for ([ '400-context-length', 400, 'invalid_request_error' ], [ '429-rate-limit-requests', 429, 'rate_limit_error' ], [ '500', 502, 'api_error' ]) {
+for ([ '400-context-length', 400, 'invalid_request_error' ], [ '429-rate-limit-requests', 429, 'rate_limit_error' ], [ '500', 502, 'api_error' ], [ '503-overloaded', 529, 'overloaded_error' ]) {
     ($r) = ask({ model => 'gpt', @hi }, [ [ 'http-file', fixture("openai/error.$_->[0].http") ] ]);
     my $e = from_json($r->body);
     is($r->status, $_->[1], "error.$_->[0]: status");

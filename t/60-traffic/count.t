@@ -17,6 +17,8 @@ my $gw = Test::LLM::Gateway->new(vars => { UP => $up->port, DEAD => $dead }, env
     llm_provider deaf  { dialect openai; base_url http://127.0.0.1:%%DEAD%%/v1; breaker off; }
     llm_provider one   { dialect openai; base_url http://127.0.0.1:%%UP%%/green/v1; breaker off; inflight 1 queue=8 wait=8s; }
     llm_provider busy  { dialect openai; base_url http://127.0.0.1:%%UP%%/green/v1; breaker off; inflight 1; }
+    llm_provider claude { dialect anthropic; base_url http://127.0.0.1:%%UP%%/green; breaker off; }
+    llm_provider chatty { dialect openai; native off; base_url http://127.0.0.1:%%UP%%/green/v1; breaker off; }
     llm_model priced { provider green; id p; price input=1 output=2; }
     llm_model small  { provider green; id small; can chat; }
     llm_split able   { sticky $http_x_user; variant blue blue 50%; variant green small 50%; }
@@ -28,6 +30,8 @@ my $gw = Test::LLM::Gateway->new(vars => { UP => $up->port, DEAD => $dead }, env
     llm_split stuck  { variant blue blue 0%; variant green lazy 100%; }
     llm_split last   { variant blue blue 0%; variant green lazy 100%; }
     llm_split queued { variant blue blue 0%; variant green one 100%; }
+    llm_split words  { variant blue blue 0%; variant green claude 100%; }
+    llm_split chats  { variant blue blue 0%; variant green chatty 100%; }
     llm_prompt p { user "{text}"; answer json schema=file:s.json; set model m; }
     server {
         listen 127.0.0.1:%%PORT%%;
@@ -42,6 +46,8 @@ my $gw = Test::LLM::Gateway->new(vars => { UP => $up->port, DEAD => $dead }, env
         location /stuck/  { llm_pass stuck; llm_retry 2 backoff=1ms..5ms; }
         location /last/   { llm_pass last; }
         location /queued/ { llm_pass queued; }
+        location /words/  { llm_pass words; }
+        location /chats/  { llm_pass chats; }
         location = /analyze { llm_analyze p; llm_pass s; }
         location /admin/  { llm_admin; }
     }
@@ -156,6 +162,38 @@ counts(ok_chat('{"a":1', finish => 'length'), 'n=1', 'cut by its length: not loo
 counts(ok_chat('{"a":1'), 'n=1', 'JSON was not asked for');
 counts(ok_chat('{"a":"' . 'x' x 40000 . '"}'), 'n=1 json_checked=1', 'much JSON', %json);
 counts(ok_stream([ '{"a"' ]), 'n=1', 'streams are not looked at', ask => { stream => $true, response_format => { type => 'json_object' } });
+
+# Messages and Responses, from providers that have them and from those that have not
+sub message { [ [ json => to_json({ type => 'message', role => 'assistant', model => 'm', content => [ map { { type => 'text', text => $_ } } @_ ], stop_reason => 'end_turn',
+    usage => { input_tokens => 1, output_tokens => 3 } }) ] ] }
+sub response { [ [ json => to_json({ id => 'r', object => 'response', status => 'completed', model => 'm', output => [ map { { type => 'message', role => 'assistant',
+    content => [ { type => 'output_text', text => $_ } ] } } @_ ], usage => { input_tokens => 1, output_tokens => 3 } }) ] ] }
+my %messages = (path => 'messages', max_tokens => 9, messages => [ { role => 'user', content => 'Hi' } ], output_config => { format => { type => 'json_schema', schema => {} } });
+my %responses = (path => 'responses', input => 'Hi', text => { format => { type => 'json_schema', name => 'x', schema => {} } });
+
+for ([ 'Messages', 'words', \&message, \%messages ], [ 'Messages of a chat', 'chats', \&ok_chat, \%messages ],
+     [ 'Responses', 's', \&response, \%responses ], [ 'Responses of a chat', 'chats', \&ok_chat, \%responses ])
+{
+    my ($name, $where, $says, $body) = @$_;
+    my %body = (model => 'm', %$body);
+    my $path = delete $body{path};
+
+    for my $case ([ '{"a":1}', 'n=1 json_checked=1', 'JSON' ], [ '{"a":1', 'n=1 json_checked=1 json_invalid=1', 'no JSON' ], [ '', 'n=1 errors=1', 'an empty answer' ]) {
+        $up->on('/green/*' => $says->($case->[0]));
+        $gw->post("/$where/v1/$path", to_json(\%body));
+        is(changed($where, 'green'), $case->[1], "$name: $case->[2]");
+    }
+}
+$up->on('/green/*' => response());
+$gw->post('/s/v1/responses', '{"model":"m","input":"Hi"}');
+is(changed('s', 'green'), 'n=1 errors=1', 'Responses: no items at all');
+$up->on('/green/*' => [ [ json => to_json({ id => 'r', status => 'completed', output => [ { type => 'message', content => [ { type => 'output_text', text => 'Wait.' } ] },
+    { type => 'function_call', name => 'f', arguments => '{}' } ] }) ] ]);
+$gw->post('/s/v1/responses', to_json({ model => 'm', %responses }));
+is(changed('s', 'green'), 'n=1', 'Responses: what calls a tool has no content to look at');
+$up->on('/green/*' => message('{"a":', '1}'));
+$gw->post('/words/v1/messages', to_json({ model => 'm', max_tokens => 9, messages => $messages{messages}, output_config => $messages{output_config} }));
+is(changed('words', 'green'), 'n=1', 'Messages: of several texts there is no one to look at');
 
 sub analyze { $up->on('/green/*' => ok_chat($_[0])); return $gw->http(POST => '/analyze', { 'Content-Type' => 'application/json' }, '{"text":"x"}')->status }
 

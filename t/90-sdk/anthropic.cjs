@@ -68,7 +68,7 @@ for (const d of process.env.DIALECTS.split(' ')) {
 
     list[`${d} errors`] = async () => {
         for (const [model, type, status, kind] of [['limited', Anthropic.RateLimitError, 429, 'rate_limit_error'],
-            ['bad', Anthropic.BadRequestError, 400, 'invalid_request_error'], ['nobody', Anthropic.NotFoundError, 404, 'not_found_error']])
+            ['busy', Anthropic.OverloadedError, 529, 'overloaded_error'], ['bad', Anthropic.BadRequestError, 400, 'invalid_request_error'], ['nobody', Anthropic.NotFoundError, 404, 'not_found_error']])
         {
             const e = await failing(() => client.messages.create(ask(model)));
             check(`${d} error ${model}: ${type.name}`, e instanceof type, { name: e.constructor.name, message: String(e.message) });

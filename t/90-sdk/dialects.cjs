@@ -1,11 +1,12 @@
-// The openai package and Vercel's ai against the gateway, in front of each
-// upstream dialect.
+// The chats of the packages openai and groq-sdk, and of Vercel's ai, in front of
+// each upstream dialect.
 
 'use strict';
 
 const { load, check, same, failing, groups } = require('./checks.cjs');
 
 const OpenAI = load('openai');
+const Groq = load('groq-sdk');
 const { generateText, streamText, tool, stepCountIs, Output, APICallError } = load('ai');
 const { createOpenAI } = load('@ai-sdk/openai');
 const { createAnthropic } = load('@ai-sdk/anthropic');
@@ -15,37 +16,53 @@ const baseURL = process.env.BASE;
 const client = new OpenAI({ apiKey: 'sk-the-callers-own', baseURL, maxRetries: 0 });
 const openai = createOpenAI({ apiKey: 'sk-the-callers-own', baseURL });
 const anthropic = createAnthropic({ apiKey: 'sk-ant-the-callers-own', baseURL });
+const groq = new Groq({ apiKey: 'gsk_the-callers-own', baseURL: baseURL.replace('/v1', ''), maxRetries: 0 });
 const messages = [{ role: 'user', content: 'Hello' }];
 const wanted = [['stock_level', 'A-9'], ['stock_level', 'B-2']];
 const list = {};
 
 for (const d of process.env.DIALECTS.split(' ')) {
     const tools = [{ type: 'function', function: { name: 'stock_level', parameters: { type: 'object', properties: { sku: { type: 'string' } } } } }];
-    const ask = (model, more) => client.chat.completions.create({ model: `${d}-${model}`, messages, ...more });
     const said = r => r.choices[0].message;
 
-    list[`openai ${d} chat`] = async () => {
-        const r = await ask('text');
-        check(`openai ${d} chat: text`, said(r).content.length > 3, r);
-        same(`openai ${d} chat: end`, r.choices[0].finish_reason, 'stop');
-        check(`openai ${d} chat: usage`, r.usage.total_tokens > 0, r.usage);
-    };
+    for (const [name, sdk, SDK] of [['openai', client, OpenAI], ['groq', groq, Groq]]) {
+        const ask = (model, more) => sdk.chat.completions.create({ model: `${d}-${model}`, messages, ...more });
 
-    list[`openai ${d} stream`] = async () => {
-        let text = '';
-        for await (const part of await ask('stream', { stream: true })) {
-            text += part.choices[0] ? part.choices[0].delta.content || '' : '';
-        }
-        same(`openai ${d} stream`, text, 'One, two, three.');
-    };
+        list[`${name} ${d} chat`] = async () => {
+            const r = await ask('text');
+            check(`${name} ${d} chat: text`, said(r).content.length > 3, r);
+            same(`${name} ${d} chat: end`, r.choices[0].finish_reason, 'stop');
+            check(`${name} ${d} chat: usage`, r.usage.total_tokens > 0, r.usage);
+        };
 
-    list[`openai ${d} tools`] = async () => {
-        const r = await ask('tools', { tools });
-        same(`openai ${d} tools: calls`, said(r).tool_calls.map(c => [c.function.name, JSON.parse(c.function.arguments).sku]), wanted);
-        const again = await ask('tools', { tools, messages: [...messages, said(r),
-            ...said(r).tool_calls.map(c => ({ role: 'tool', tool_call_id: c.id, content: '17' }))] });
-        check(`openai ${d} tools: second turn`, said(again).content.length > 3, again);
-    };
+        list[`${name} ${d} stream`] = async () => {
+            let text = '';
+            for await (const part of await ask('stream', { stream: true })) {
+                text += part.choices[0] ? part.choices[0].delta.content || '' : '';
+            }
+            same(`${name} ${d} stream`, text, 'One, two, three.');
+        };
+
+        list[`${name} ${d} tools`] = async () => {
+            const r = await ask('tools', { tools });
+            same(`${name} ${d} tools: calls`, said(r).tool_calls.map(c => [c.function.name, JSON.parse(c.function.arguments).sku]), wanted);
+            const again = await ask('tools', { tools, messages: [...messages, said(r),
+                ...said(r).tool_calls.map(c => ({ role: 'tool', tool_call_id: c.id, content: '17' }))] });
+            check(`${name} ${d} tools: second turn`, said(again).content.length > 3, again);
+        };
+
+        list[`${name} ${d} errors`] = async () => {
+            for (const [model, type, status] of [['limited', SDK.RateLimitError, 429], ['bad', SDK.BadRequestError, 400], ['nobody', SDK.NotFoundError, 404]]) {
+                const e = await failing(() => ask(model));
+                check(`${name} ${d} error ${model}: ${type.name}`, e instanceof type, { name: e.constructor.name, message: String(e.message) });
+                same(`${name} ${d} error ${model}: status`, e.status, status);
+            }
+            const e = await failing(async () => { for await (const part of await ask('fails', { stream: true })) { void part; } });
+            check(`${name} ${d} error in a stream`, e instanceof SDK.APIError, { name: e.constructor.name, message: String(e.message) });
+        };
+    }
+
+    const ask = (model, more) => client.chat.completions.create({ model: `${d}-${model}`, messages, ...more });
 
     list[`openai ${d} tools in a stream`] = async () => {
         const r = await client.chat.completions.stream({ model: `${d}-toolstream`, messages, tools }).finalMessage();
@@ -61,16 +78,6 @@ for (const d of process.env.DIALECTS.split(' ')) {
     list[`openai ${d} structured`] = async () => {
         const r = await ask('json', { response_format: { type: 'json_schema', json_schema: { name: 'x', schema: { type: 'object', properties: {} } } } });
         check(`openai ${d} structured`, typeof JSON.parse(said(r).content) === 'object', r);
-    };
-
-    list[`openai ${d} errors`] = async () => {
-        for (const [model, type, status] of [['limited', OpenAI.RateLimitError, 429], ['bad', OpenAI.BadRequestError, 400], ['nobody', OpenAI.NotFoundError, 404]]) {
-            const e = await failing(() => ask(model));
-            check(`openai ${d} error ${model}: ${type.name}`, e instanceof type, { name: e.constructor.name, message: String(e.message) });
-            same(`openai ${d} error ${model}: status`, e.status, status);
-        }
-        const e = await failing(async () => { for await (const part of await ask('fails', { stream: true })) { void part; } });
-        check(`openai ${d} error in a stream`, e instanceof OpenAI.APIError, { name: e.constructor.name, message: String(e.message) });
     };
 
     for (const [name, model] of [['ai/openai', m => openai.chat(`${d}-${m}`)], ['ai/anthropic', m => anthropic(`${d}-${m}`)]]) {

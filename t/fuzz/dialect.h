@@ -25,10 +25,15 @@ typedef struct {
     llm_buf_t       out;
     unsigned char  *mem;
     size_t          size;
+    unsigned char  *kept;               /* what the last event will repeat */
 } translated_t;
 
 
 static unsigned char  memory[2048];     /* of messages */
+
+/* What a client asked for, in lines, which no event may have. */
+static const char  settings[] =
+    "{\"metadata\":{\n\"a\":\r\"b\\n\"},\"tools\":[\n],\"temperature\":0.10}";
 
 
 static void
@@ -142,7 +147,8 @@ check_answer(const pair_t *p, llm_str_t body)
     size = 7 * body.len + 4096;
     text = malloc(size);
     llm_buf_init(&out, text, size);
-    llm_reply_init(&reply, p->front, LLM_STR("id"), 1, 1);
+    llm_reply_init(&reply, p->front, p->front->id, 1, 1);
+    llm_reply_asked(&reply, LLM_STR(settings));
     reply.front->whole(&reply, p->dialect, body, &out);
 
     if (!out.full && llm_json_check(body) == LLM_OK) {
@@ -178,15 +184,26 @@ check_refusal(const pair_t *p, llm_str_t body, unsigned choice)
 /* ---- streams ------------------------------------------------------------- */
 
 
-/* Appends what a client gets for one delta; its room has to be enough. */
+/* Appends what a client gets for one delta; its room, and the memory that was
+ * asked for, have to be enough. */
 static void
 put_delta(void *data, const llm_delta_t *delta)
 {
-    size_t         room, used;
-    llm_buf_t      b;
-    translated_t  *t = data;
+    size_t          room, used;
+    llm_buf_t       b;
+    translated_t   *t = data;
+    unsigned char  *old;
 
-    room = llm_reply_room(delta);
+    room = llm_reply_lacks(&t->reply, delta);
+
+    if (room) {
+        old = t->kept;
+        t->kept = malloc(room);
+        llm_reply_keep(&t->reply, t->kept, room);
+        free(old);
+    }
+
+    room = llm_reply_room(&t->reply, delta);
     used = (size_t) (t->out.pos - t->mem);
 
     if (t->size - used < room) {
@@ -201,7 +218,7 @@ put_delta(void *data, const llm_delta_t *delta)
     llm_buf_init(&b, t->out.pos, room);
     t->reply.front->delta(&t->reply, delta, &b);
 
-    if (b.full) {
+    if (b.full || t->reply.kept.full) {
         abort();
     }
 
@@ -227,7 +244,8 @@ translate(const pair_t *p, llm_str_t body, size_t piece, translated_t *t)
     scratch = malloc(body.len + 1);
 
     memset(t, 0, sizeof(translated_t));
-    llm_reply_init(&t->reply, p->front, LLM_STR("id"), 1790000000, 1);
+    llm_reply_init(&t->reply, p->front, p->front->id, 1790000000, 1);
+    llm_reply_asked(&t->reply, LLM_STR(settings));
     t->size = 4096;
     t->mem = malloc(t->size);
     llm_buf_init(&t->out, t->mem, t->size);
@@ -322,6 +340,8 @@ check_stream(const pair_t *p, llm_str_t body)
     check_events(p, a);
     free(whole.mem);
     free(bytes.mem);
+    free(whole.kept);
+    free(bytes.kept);
 }
 
 

@@ -1,0 +1,50 @@
+/*
+ * What the files of the Responses front share with each other.
+ */
+
+#ifndef LLM_FRONT_RESPONSES_H
+#define LLM_FRONT_RESPONSES_H
+
+#include "llm_front.h"
+#include "llm_openai.h"
+
+#pragma GCC visibility push(hidden)
+
+/* What stands in front of reasoning that only its maker can use, in
+ * "encrypted_content": whose and what it is. */
+#define LLM_SEALED_THINKING  "thinking:"
+#define LLM_SEALED_REDACTED  "redacted:"
+
+/* A conversation on its way into the hub's form. */
+typedef struct {
+    llm_buf_t   *out;
+    llm_loss_t  *loss;
+    unsigned     messages;              /* written so far */
+    unsigned     parts;                 /* … of the user's message */
+} llm_turns_t;
+
+llm_rc_t llm_turns_fail(llm_turns_t *t, llm_rc_t rc, llm_str_t message);
+
+/* Begins a message, of which the caller writes the rest. */
+void llm_turns_begin(llm_turns_t *t, llm_str_t role);
+
+/* Parts as parts of the user's message, which begins with the first; `texts`:
+ * those that are texts too.  LLM_OK, LLM_NONE, LLM_BAD.  end ends that message
+ * if there is one. */
+llm_rc_t llm_turns_parts(llm_turns_t *t, llm_str_t content, int texts);
+void llm_turns_end(llm_turns_t *t);
+
+/* Writes the elements of the hub's "messages".  LLM_OK, LLM_NONE, LLM_BAD. */
+llm_rc_t llm_responses_turns(const llm_json_want_t *instructions,
+    const llm_json_want_t *input, llm_buf_t *out, llm_loss_t *loss);
+
+/* A response up to the elements of "output", and from there on. */
+void llm_response_head(const llm_reply_t *r, llm_str_t status, llm_buf_t *out);
+void llm_response_tail(const llm_reply_t *r, int done, llm_buf_t *out);
+
+/* How an answer ended. */
+llm_str_t llm_response_status(const llm_reply_t *r);
+
+#pragma GCC visibility pop
+
+#endif /* LLM_FRONT_RESPONSES_H */
