@@ -350,6 +350,8 @@ ngx_http_llm_commit(ngx_http_llm_ctx_t *ctx)
     ctx->first_at = ngx_current_msec;
     ctx->served = send->target;
 
+    ngx_http_llm_session_learn(ctx);
+
     if (ctx->shed.kind == LLM_SHED_FIRST) {
         ngx_http_llm_shed_prove(&ctx->lmcf->store, &ctx->shed, LLM_CLASS_OK);
     }

@@ -44,7 +44,8 @@ ngx_http_llm_attempt_start(ngx_http_llm_ctx_t *ctx)
         return;
     }
 
-    ctx->current = ngx_http_llm_first_target(ctx);
+    ctx->current = ctx->first ? (ngx_uint_t) (ctx->first - ctx->route->targets)
+                              : ngx_http_llm_first_target(ctx);
 
     ngx_http_llm_pick(ctx);
 }
@@ -59,6 +60,26 @@ ngx_http_llm_first_target(ngx_http_llm_ctx_t *ctx)
         if (!(ctx->skipped & ((uint64_t) 1 << i))) {
             break;
         }
+    }
+
+    return i;
+}
+
+
+/* Behind the target of its session comes the chain from its start. */
+
+ngx_uint_t
+ngx_http_llm_next_able(ngx_http_llm_ctx_t *ctx, ngx_uint_t i)
+{
+    ngx_http_llm_target_t  *t;
+
+    t = ctx->route->targets;
+    i = (&t[i] == ctx->first) ? 0 : i + 1;
+
+    while (i < ctx->route->ntargets
+           && ((ctx->skipped & ((uint64_t) 1 << i)) || &t[i] == ctx->first))
+    {
+        i++;
     }
 
     return i;
@@ -358,6 +379,7 @@ ngx_http_llm_attempt_over(ngx_http_llm_ctx_t *ctx)
         ctx->served = send->target;
         ctx->first_at = ngx_current_msec;
         ngx_http_llm_object_learn(ctx);
+        ngx_http_llm_session_learn(ctx);
         ngx_http_llm_record_end(send->record, send->frame.status.code,
                                 &send->content_type, send->frame.ended);
         ngx_http_llm_settle(ctx, LLM_CLASS_OK);
@@ -420,7 +442,7 @@ ngx_http_llm_decide(ngx_http_llm_ctx_t *ctx, llm_class_t class,
         ctx->current = next;
         ctx->retried = 0;
         ctx->rotated = 0;
-        ctx->tried.n = 0;
+        ngx_memzero(&ctx->tried, sizeof(llm_tried_t));
         ctx->fallbacks++;
         ngx_http_llm_pick(ctx);
         return;
@@ -498,10 +520,13 @@ ngx_http_llm_next_target(ngx_http_llm_ctx_t *ctx, llm_class_t class)
     t = &ctx->route->targets[ctx->current];
     context = t->model ? t->model->context : 0;
 
-    for (i = ctx->current + 1; i < ctx->route->ntargets; i++) {
+    for (i = ngx_http_llm_next_able(ctx, ctx->current);
+         i < ctx->route->ntargets;
+         i = ngx_http_llm_next_able(ctx, i))
+    {
         t = &ctx->route->targets[i];
 
-        if ((ctx->skipped & ((uint64_t) 1 << i)) || !(t->on & on)) {
+        if (!(t->on & on)) {
             continue;
         }
 

@@ -239,6 +239,10 @@ ngx_int_t ngx_http_llm_params_link(ngx_conf_t *cf,
 char *ngx_http_llm_set_priority(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
+/* session.c: the directive llm_session. */
+char *ngx_http_llm_set_session(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
 /* What holds without llm_retry. */
 void ngx_http_llm_retry_defaults(llm_retry_conf_t *retry);
 

@@ -8,6 +8,7 @@
  * allowed.c             whether the client may use it
  * variant.c, place.c    the variant of a split: chosen, changed, counted
  * object.c              who made a file, batch or response answers for it
+ * session.c             who served the last request of a session is asked first
  * app.c                 an application behind a split, by the proxy module
  * attempt.c, wait.c     picks target and key, waits, retries, gives up
  * translate.c           its body in another dialect
@@ -180,6 +181,8 @@ struct ngx_http_llm_ctx_s {
                                                    has no client; NULL */
     ngx_http_llm_heard_t        *heard;       /* NULL: nobody keeps a copy */
     ngx_http_llm_object_t       *object;        /* it speaks of; else NULL */
+    ngx_http_llm_object_t       *home;        /* of its session; else NULL */
+    ngx_str_t                    session;       /* its name; or empty */
     ngx_http_llm_tunnel_t       *tunnel;        /* NULL: no session */
     ngx_http_llm_admission_t    *admission;     /* NULL: no rule applies */
     ngx_str_t                    raw_audio;   /* file extension of a raw body */
@@ -191,6 +194,7 @@ struct ngx_http_llm_ctx_s {
 
     /* the loop */
     ngx_uint_t                   current;       /* index of the target */
+    ngx_http_llm_target_t       *first;       /* asked before the chain; NULL */
     uint64_t                     skipped;     /* targets that cannot serve it */
     llm_tried_t                  tried;
     ngx_uint_t                   retried;       /* on this target */
@@ -291,14 +295,15 @@ void ngx_http_llm_release_body(ngx_http_llm_ctx_t *ctx);
  * variant.c.  choose: the variant of a request, by force, by its sticky key or
  * by chance; needs the headers alone, sets ctx->split, place, variant and unit.
  * assign: what the request needs is known: a variant that cannot serve it is
- * left, then ctx->route is the variant's.  fall: after this class, whether the
- * request goes on in another variant.  is_barred: its variant was rolled back
- * meanwhile; leave then moves it to the baseline (NGX_DECLINED: nobody there
- * can serve it).
+ * left, then ctx->route is the variant's.  variant_hash: how a variant is known
+ * over reloads.  fall: after this class, whether the request goes on in another
+ * variant.  is_barred: its variant was rolled back meanwhile; leave then moves
+ * it to the baseline (NGX_DECLINED: nobody there can serve it).
  */
 ngx_int_t ngx_http_llm_choose(ngx_http_llm_ctx_t *ctx,
     ngx_http_llm_split_t *split);
 llm_code_t ngx_http_llm_assign(ngx_http_llm_ctx_t *ctx);
+uint64_t ngx_http_llm_variant_hash(ngx_http_llm_split_t *split, ngx_uint_t i);
 ngx_uint_t ngx_http_llm_fall(ngx_http_llm_ctx_t *ctx, llm_class_t class);
 ngx_uint_t ngx_http_llm_is_barred(ngx_http_llm_ctx_t *ctx);
 ngx_int_t ngx_http_llm_leave(ngx_http_llm_ctx_t *ctx);
@@ -315,14 +320,27 @@ void ngx_http_llm_check_content(ngx_http_llm_ctx_t *ctx, llm_answer_t *answer);
 
 /* object.c.  find: NGX_OK when the request speaks of an object whose maker is
  * known (ctx->object).  bind: of the targets that can serve it, the maker
- * alone.  learn, learn_event: a collected answer, or an event, may
- * name one.
+ * alone.  learn, learn_event: a collected answer, or an event, may name one.
+ * maker: the target that made it, if that can serve the request (else NULL),
+ * whose key is then preferred.  made: what the current attempt makes.
  * target_hash: how a target is known over reloads. */
 ngx_int_t ngx_http_llm_object_find(ngx_http_llm_ctx_t *ctx);
 void ngx_http_llm_object_bind(ngx_http_llm_ctx_t *ctx);
 void ngx_http_llm_object_learn(ngx_http_llm_ctx_t *ctx);
 void ngx_http_llm_object_learn_event(ngx_http_llm_ctx_t *ctx, llm_str_t data);
+ngx_http_llm_target_t *ngx_http_llm_object_maker(ngx_http_llm_ctx_t *ctx,
+    ngx_http_llm_object_t *object);
+void ngx_http_llm_object_made(ngx_http_llm_ctx_t *ctx,
+    ngx_http_llm_object_t *object);
 uint64_t ngx_http_llm_target_hash(ngx_http_llm_target_t *t);
+
+/* session.c.  value: of llm_session, or empty.  find: where its requests went
+ * (ctx->home), if the request has a session; `scope` is what was asked for.
+ * bind: ctx->first, if that can serve it.  learn: an answer begins. */
+ngx_int_t ngx_http_llm_session_value(ngx_http_llm_ctx_t *ctx, ngx_str_t *value);
+ngx_int_t ngx_http_llm_session_find(ngx_http_llm_ctx_t *ctx, ngx_str_t *scope);
+void ngx_http_llm_session_bind(ngx_http_llm_ctx_t *ctx);
+void ngx_http_llm_session_learn(ngx_http_llm_ctx_t *ctx);
 
 /* heard.c: hear keeps the text of an answer that streams, up to 64 KiB, in
  * ctx->heard; an event with content; what was heard of the last attempt: NGX_OK
@@ -461,11 +479,12 @@ ngx_uint_t ngx_http_llm_asks_count(ngx_http_llm_ctx_t *ctx);
 ngx_int_t ngx_http_llm_send_count(ngx_http_llm_ctx_t *ctx);
 
 /* attempt.c: the loop.  first_target is the first of the route that can serve
- * the request (ntargets: none).  start begins the loop, pick sends to the
- * current target, over is called when an attempt ended without a commit (never
- * from a callback of nginx), decide chooses what follows, give_up answers the
- * client. */
+ * the request (ntargets: none), next_able the one asked after another.  start
+ * begins the loop, pick sends to the current target, over is called when an
+ * attempt ended without a commit (never from a callback of nginx), decide
+ * chooses what follows, give_up answers the client. */
 ngx_uint_t ngx_http_llm_first_target(ngx_http_llm_ctx_t *ctx);
+ngx_uint_t ngx_http_llm_next_able(ngx_http_llm_ctx_t *ctx, ngx_uint_t i);
 void ngx_http_llm_attempt_start(ngx_http_llm_ctx_t *ctx);
 void ngx_http_llm_pick(ngx_http_llm_ctx_t *ctx);
 void ngx_http_llm_attempt_over(ngx_http_llm_ctx_t *ctx);

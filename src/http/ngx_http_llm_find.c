@@ -89,6 +89,13 @@ ngx_http_llm_find_variant(ngx_http_llm_ctx_t *ctx, ngx_http_llm_split_t *split)
 {
     ngx_uint_t  i;
 
+    if (ngx_http_llm_session_find(ctx, split ? &split->name
+                                             : &ctx->route->name)
+        != NGX_OK)
+    {
+        return LLM_CODE_GATEWAY_ERROR;
+    }
+
     if (split == NULL) {
         ngx_http_llm_estimate(ctx, ctx->route);
         return LLM_CODE_NONE;

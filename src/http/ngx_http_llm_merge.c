@@ -12,6 +12,8 @@
 #include "ngx_http_llm_conf.h"
 
 
+static void ngx_http_llm_merge_whole(ngx_http_llm_loc_conf_t *prev,
+    ngx_http_llm_loc_conf_t *conf);
 static void ngx_http_llm_merge_pass(ngx_http_core_loc_conf_t *clcf,
     ngx_http_llm_loc_conf_t *prev, ngx_http_llm_loc_conf_t *conf);
 static ngx_int_t ngx_http_llm_merge_check(ngx_conf_t *cf,
@@ -69,19 +71,7 @@ ngx_http_llm_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
                               32 * 1024 * 1024);
     ngx_conf_merge_size_value(conf->max_event, prev->max_event, 1024 * 1024);
 
-    if (conf->priority == LLM_PRIORITY_UNSET && conf->priority_value == NULL) {
-        conf->priority = prev->priority;
-        conf->priority_value = prev->priority_value;
-    }
-
-    if (!conf->retry_set) {
-        conf->retry = prev->retry;
-        conf->retry_set = prev->retry_set;
-    }
-
-    if (!conf->retry_set) {
-        ngx_http_llm_retry_defaults(&conf->retry);
-    }
+    ngx_http_llm_merge_whole(prev, conf);
 
     if (clcf->noname) {
         ngx_http_llm_merge_pass(clcf, prev, conf);
@@ -111,6 +101,34 @@ ngx_http_llm_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     *slot = conf;
 
     return NGX_CONF_OK;
+}
+
+
+/* Directives of several values are inherited as a whole, or not at all. */
+
+static void
+ngx_http_llm_merge_whole(ngx_http_llm_loc_conf_t *prev,
+    ngx_http_llm_loc_conf_t *conf)
+{
+    if (conf->priority == LLM_PRIORITY_UNSET && conf->priority_value == NULL) {
+        conf->priority = prev->priority;
+        conf->priority_value = prev->priority_value;
+    }
+
+    if (!conf->session_set) {
+        conf->session = prev->session;
+        conf->session_ttl = prev->session_ttl;
+        conf->session_set = prev->session_set;
+    }
+
+    if (!conf->retry_set) {
+        conf->retry = prev->retry;
+        conf->retry_set = prev->retry_set;
+    }
+
+    if (!conf->retry_set) {
+        ngx_http_llm_retry_defaults(&conf->retry);
+    }
 }
 
 

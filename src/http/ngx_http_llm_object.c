@@ -204,6 +204,20 @@ ngx_http_llm_id_of(llm_str_t value, ngx_str_t *id)
 void
 ngx_http_llm_object_bind(ngx_http_llm_ctx_t *ctx)
 {
+    ngx_http_llm_target_t  *t;
+
+    t = ngx_http_llm_object_maker(ctx, ctx->object);
+
+    if (t) {
+        ctx->skipped = ~((uint64_t) 1 << (t - ctx->route->targets));
+    }
+}
+
+
+ngx_http_llm_target_t *
+ngx_http_llm_object_maker(ngx_http_llm_ctx_t *ctx,
+    ngx_http_llm_object_t *object)
+{
     ngx_uint_t                  i;
     ngx_http_llm_target_t      *t;
     ngx_http_llm_store_pool_t  *pool;
@@ -212,20 +226,18 @@ ngx_http_llm_object_bind(ngx_http_llm_ctx_t *ctx)
         t = &ctx->route->targets[i];
 
         if (!(ctx->skipped & ((uint64_t) 1 << i))
-            && ngx_http_llm_target_hash(t) == ctx->object->target)
+            && ngx_http_llm_target_hash(t) == object->target)
         {
             break;
         }
     }
 
     if (i == ctx->route->ntargets) {
-        return;
+        return NULL;
     }
 
-    ctx->skipped = ~((uint64_t) 1 << i);
-
     if (t->provider->pool == NULL) {
-        return;
+        return t;
     }
 
     pool = &t->provider->pool->store;
@@ -233,13 +245,15 @@ ngx_http_llm_object_bind(ngx_http_llm_ctx_t *ctx)
     for (i = 0; i < pool->conf.key_n; i++) {
 
         if (ngx_memcmp(pool->fingerprints + i * NGX_HTTP_LLM_FINGERPRINT,
-                       ctx->object->key, NGX_HTTP_LLM_FINGERPRINT)
+                       object->key, NGX_HTTP_LLM_FINGERPRINT)
             == 0)
         {
             ctx->tried.prefer = (uint32_t) i + 1;
-            return;
+            break;
         }
     }
+
+    return t;
 }
 
 
@@ -300,13 +314,9 @@ ngx_http_llm_object_learn_event(ngx_http_llm_ctx_t *ctx, llm_str_t data)
 static void
 ngx_http_llm_keep(ngx_http_llm_ctx_t *ctx, llm_str_t json, const char *name)
 {
-    u_char                 *key;
-    ngx_str_t               id;
-    llm_json_member_t       m;
-    ngx_http_llm_send_t    *send;
-    ngx_http_llm_object_t   object;
-
-    send = ctx->send;
+    ngx_str_t              id;
+    llm_json_member_t      m;
+    ngx_http_llm_object_t  object;
 
     if (llm_json_get(json, (llm_str_t) { ngx_strlen(name),
                                          (const unsigned char *) name }, &m)
@@ -316,23 +326,34 @@ ngx_http_llm_keep(ngx_http_llm_ctx_t *ctx, llm_str_t json, const char *name)
         return;
     }
 
-    ngx_memzero(&object, sizeof(ngx_http_llm_object_t));
+    ngx_http_llm_object_made(ctx, &object);
+    ngx_http_llm_object_put(&ctx->lmcf->store, &id, &object);
+    ctx->learned = 1;
+}
 
-    object.target = ngx_http_llm_target_hash(send->target);
+
+void
+ngx_http_llm_object_made(ngx_http_llm_ctx_t *ctx,
+    ngx_http_llm_object_t *object)
+{
+    u_char               *key;
+    ngx_http_llm_send_t  *send;
+
+    send = ctx->send;
+
+    ngx_memzero(object, sizeof(ngx_http_llm_object_t));
+
+    object->target = ngx_http_llm_target_hash(send->target);
 
     if (ctx->split) {
-        object.split = llm_fnv64(ngx_http_llm_view(&ctx->split->name), 0);
-        object.variant = llm_fnv64(ngx_http_llm_view(
-                              &ctx->split->variants[ctx->variant].name), 0);
+        object->split = llm_fnv64(ngx_http_llm_view(&ctx->split->name), 0);
+        object->variant = ngx_http_llm_variant_hash(ctx->split, ctx->variant);
     }
 
     if (send->ticket.pool) {
         key = send->ticket.pool->fingerprints
               + send->ticket.lease.key * NGX_HTTP_LLM_FINGERPRINT;
 
-        ngx_memcpy(object.key, key, NGX_HTTP_LLM_FINGERPRINT);
+        ngx_memcpy(object->key, key, NGX_HTTP_LLM_FINGERPRINT);
     }
-
-    ngx_http_llm_object_put(&ctx->lmcf->store, &id, &object);
-    ctx->learned = 1;
 }

@@ -352,6 +352,9 @@ ngx_http_llm_body_handler(ngx_http_request_t *r)
 
     if (ctx->object) {
         ngx_http_llm_object_bind(ctx);
+
+    } else {
+        ngx_http_llm_session_bind(ctx);
     }
 
     llm_request_need(&ctx->facts, &ctx->need);

@@ -306,19 +306,13 @@ ngx_http_llm_untranslated(ngx_http_llm_ctx_t *ctx, llm_rc_t rc,
     ngx_uint_t  next;
 
     ctx->skipped |= (uint64_t) 1 << ctx->current;
-    next = ngx_http_llm_first_target(ctx);
-
-    while (next < ctx->current
-           || (next < ctx->route->ntargets
-               && (ctx->skipped & ((uint64_t) 1 << next))))
-    {
-        next++;
-    }
+    next = ngx_http_llm_next_able(ctx, ctx->current);
 
     if (rc == LLM_NONE && next < ctx->route->ntargets
         && ngx_http_llm_unsupported(ctx) != NGX_HTTP_LLM_UNSUPPORTED_ERROR)
     {
         ctx->current = next;
+        ngx_memzero(&ctx->tried, sizeof(llm_tried_t));
         ngx_http_llm_pick(ctx);
         return;
     }

@@ -23,6 +23,9 @@
 static ngx_int_t ngx_http_llm_sticky(ngx_http_llm_ctx_t *ctx, ngx_str_t *key);
 static ngx_uint_t ngx_http_llm_forced(ngx_http_llm_ctx_t *ctx);
 static ngx_uint_t ngx_http_llm_affine(ngx_http_llm_ctx_t *ctx);
+static ngx_int_t ngx_http_llm_stay(ngx_http_llm_ctx_t *ctx);
+static ngx_uint_t ngx_http_llm_variant_of(ngx_http_llm_split_t *split,
+    uint64_t hash);
 static ngx_uint_t ngx_http_llm_has_target(ngx_http_llm_route_t *route,
     uint64_t hash);
 static void ngx_http_llm_check_variants(ngx_http_llm_ctx_t *ctx);
@@ -74,7 +77,8 @@ ngx_http_llm_choose(ngx_http_llm_ctx_t *ctx, ngx_http_llm_split_t *split)
 }
 
 
-/* The first expression that is not empty; none: an empty key. */
+/* The first expression that is not empty, then the session; none: an empty
+ * key. */
 
 static ngx_int_t
 ngx_http_llm_sticky(ngx_http_llm_ctx_t *ctx, ngx_str_t *key)
@@ -85,7 +89,7 @@ ngx_http_llm_sticky(ngx_http_llm_ctx_t *ctx, ngx_str_t *key)
     ngx_str_null(key);
 
     if (ctx->split->sticky == NULL) {
-        return NGX_OK;
+        return ngx_http_llm_session_value(ctx, key);
     }
 
     value = ctx->split->sticky->elts;
@@ -97,11 +101,11 @@ ngx_http_llm_sticky(ngx_http_llm_ctx_t *ctx, ngx_str_t *key)
         }
 
         if (key->len) {
-            break;
+            return NGX_OK;
         }
     }
 
-    return NGX_OK;
+    return ngx_http_llm_session_value(ctx, key);
 }
 
 
@@ -171,7 +175,7 @@ ngx_http_llm_assign(ngx_http_llm_ctx_t *ctx)
         totals = ngx_http_llm_split_totals(&split->store, ctx->place.variant);
         (void) __atomic_fetch_add(&totals->forced, 1, __ATOMIC_RELAXED);
 
-    } else {
+    } else if (ngx_http_llm_stay(ctx) != NGX_OK) {
         ngx_http_llm_check_variants(ctx);
     }
 
@@ -194,14 +198,10 @@ ngx_http_llm_affine(ngx_http_llm_ctx_t *ctx)
     split = ctx->split;
 
     if (ctx->object->split == llm_fnv64(ngx_http_llm_view(&split->name), 0)) {
+        i = ngx_http_llm_variant_of(split, ctx->object->variant);
 
-        for (i = 0; i < split->store.n; i++) {
-            if (split->variants[i].route
-                && llm_fnv64(ngx_http_llm_view(&split->variants[i].name), 0)
-                   == ctx->object->variant)
-            {
-                return i;
-            }
+        if (i != NGX_HTTP_LLM_NO_VARIANT) {
+            return i;
         }
     }
 
@@ -217,6 +217,76 @@ ngx_http_llm_affine(ngx_http_llm_ctx_t *ctx)
     ctx->object = NULL;
 
     return NGX_HTTP_LLM_NO_VARIANT;
+}
+
+
+/*
+ * The variant of its session, where the request was assigned to another one:
+ * weights have moved, or a fallback took over.  One that was rolled back, or
+ * has no weight any more, keeps nobody: operators move traffic.
+ */
+
+static ngx_int_t
+ngx_http_llm_stay(ngx_http_llm_ctx_t *ctx)
+{
+    ngx_uint_t                      i;
+    llm_split_doc_t                 doc;
+    ngx_http_llm_split_t           *split;
+    ngx_http_llm_variant_totals_t  *totals;
+
+    if (ctx->home == NULL) {
+        return NGX_DECLINED;
+    }
+
+    split = ctx->split;
+    i = ngx_http_llm_variant_of(split, ctx->home->variant);
+
+    if (i == NGX_HTTP_LLM_NO_VARIANT || i == ctx->variant
+        || ngx_http_llm_split_is_barred(&split->store, (uint32_t) i)
+        || !ngx_http_llm_is_able(ctx, i)
+        || !ngx_http_llm_is_on(ctx, i))
+    {
+        return NGX_DECLINED;
+    }
+
+    ngx_http_llm_split_doc(&ctx->lmcf->store, &split->store, &doc);
+
+    if (doc.weight[i] == 0) {
+        return NGX_DECLINED;
+    }
+
+    ctx->variant = i;
+    ctx->place.variant = (uint32_t) i;
+    ctx->place.counted = 0;
+
+    totals = ngx_http_llm_split_totals(&split->store, ctx->place.variant);
+    (void) __atomic_fetch_add(&totals->affine, 1, __ATOMIC_RELAXED);
+
+    return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_http_llm_variant_of(ngx_http_llm_split_t *split, uint64_t hash)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < split->store.n; i++) {
+        if (split->variants[i].route
+            && ngx_http_llm_variant_hash(split, i) == hash)
+        {
+            return i;
+        }
+    }
+
+    return NGX_HTTP_LLM_NO_VARIANT;
+}
+
+
+uint64_t
+ngx_http_llm_variant_hash(ngx_http_llm_split_t *split, ngx_uint_t i)
+{
+    return llm_fnv64(ngx_http_llm_view(&split->variants[i].name), 0);
 }
 
 
@@ -510,6 +580,7 @@ ngx_http_llm_move(ngx_http_llm_ctx_t *ctx, ngx_uint_t to, llm_class_t class)
     ctx->variant = to;
     ctx->visited |= (ngx_uint_t) 1 << to;
     ctx->current = first;
+    ctx->first = NULL;
     ctx->retried = 0;
     ctx->rotated = 0;
     ctx->fallbacks++;

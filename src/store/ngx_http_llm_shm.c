@@ -176,6 +176,7 @@ ngx_http_llm_shm_root(ngx_http_llm_store_t *store, ngx_shm_zone_t *zone,
         ngx_http_llm_cells_init(root);
         ngx_queue_init(&root->audit.entries);
         ngx_queue_init(&root->objects.used);
+        ngx_queue_init(&root->sessions.used);
         ngx_queue_init(&root->parties.changes);
         ngx_http_llm_counters_init(root);
         ngx_memset(root->audit.hash, '0', NGX_HTTP_LLM_AUDIT_HASH);

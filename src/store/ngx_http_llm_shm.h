@@ -24,7 +24,7 @@
 
 
 #define NGX_HTTP_LLM_SHM_MAGIC   0x6c6c6d67
-#define NGX_HTTP_LLM_SHM_LAYOUT  4
+#define NGX_HTTP_LLM_SHM_LAYOUT  5
 
 #define NGX_HTTP_LLM_LANES       64         /* models of a pool with memory of
                                                their own */
@@ -356,6 +356,7 @@ struct ngx_http_llm_root_s {
     ngx_http_llm_redis_totals_t redis;
     ngx_http_llm_audit_t        audit;
     ngx_http_llm_objects_t      objects;
+    ngx_http_llm_objects_t      sessions;
     ngx_http_llm_counters_t     counters;
     ngx_http_llm_parties_t      parties;
     ngx_http_llm_shares_t       shares;

@@ -296,6 +296,13 @@ void ngx_http_llm_object_put(ngx_http_llm_store_t *store, ngx_str_t *id,
 ngx_int_t ngx_http_llm_object_get(ngx_http_llm_store_t *store, ngx_str_t *id,
     ngx_http_llm_object_t *object);
 
+/* Who served the last request of a session, for so long after it; a table of
+ * its own, LRU and capped as well, forgotten by a restart. */
+void ngx_http_llm_session_put(ngx_http_llm_store_t *store, ngx_str_t *name,
+    ngx_http_llm_object_t *object);
+ngx_int_t ngx_http_llm_session_get(ngx_http_llm_store_t *store,
+    ngx_str_t *name, llm_msec_t life, ngx_http_llm_object_t *object);
+
 
 /* ---- switches: providers, models and keys off and on at run time --------- */
 

@@ -178,6 +178,12 @@ refused('shed with more than all', qr/"max=101%"/, shed('ttft=1s max=101%'));
 refused('shed twice', qr/"shed" directive is duplicate/, shed('ttft=1s; shed off'));
 refused('a priority that is none', [ qr/"urgent"/, qr/low, normal, high/ ], "$P llm_priority urgent;");
 refused('two priorities', qr/"llm_priority" directive is duplicate/, "$P llm_priority low; llm_priority high;");
+refused('a session that never changes', [ qr/"once"/, qr/"off" or a variable/ ], "$P llm_session once;");
+refused('a session that is off for some time', qr/"off", expected "off" or a variable/, "$P llm_session off ttl=1h;");
+refused('a session for no time', qr/"ttl=0"/, "$P llm_session \$arg_id ttl=0;");
+refused('a session for longer than anything', qr/"ttl=31d"/, "$P llm_session \$arg_id ttl=31d;");
+refused('a session of something unknown', qr/"life=1h"/, "$P llm_session \$arg_id life=1h;");
+refused('two sessions', qr/"llm_session" directive is duplicate/, "$P llm_session off; llm_session \$arg_id;");
 accepted('shed in every form', qr/^(?!.*warn)/, shed('dry_run ttft=2s latency=10s remaining=12.5% window=1m max=50%'));
 accepted('quotas of keys that clients bring', qr/"remaining" of "shed" has no effect/,
     'llm_provider p { dialect openai; base_url http://127.0.0.1:1/v1; key client; shed remaining=10%; }');
