@@ -137,6 +137,7 @@ llm_sse_parse(llm_str_t raw, unsigned char *scratch, llm_sse_event_t *ev)
     llm_str_t             line;
     const unsigned char  *p, *q, *end;
 
+    ev->raw = raw;
     ev->event = LLM_NOSTR;
     ev->data = LLM_NOSTR;
     ev->has_data = 0;

@@ -19,6 +19,7 @@ typedef struct {
 } llm_sse_t;
 
 typedef struct {
+    llm_str_t  raw;                     /* as it came */
     llm_str_t  event;                   /* value of the event field, or empty */
     llm_str_t  data;                    /* all data lines, joined by LF */
     unsigned   has_data:1;              /* 0: comment, blank, other fields */

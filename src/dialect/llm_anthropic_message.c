@@ -435,6 +435,11 @@ llm_turn_assistant(llm_turns_t *t, const llm_json_want_t *want)
         /* its own blocks, with the signatures it will look at */
 
         while (llm_json_next(&it, &m) == LLM_OK) {
+
+            if (llm_hub_kept(m.value).len) {
+                continue;
+            }
+
             llm_buf_put(t->out, ",",
                         (size_t) llm_turn_open(t, LLM_TURN_ASSISTANT));
             llm_buf_str(t->out, m.value);

@@ -28,8 +28,10 @@ typedef enum {
     LLM_DELTA_FINISH,                   /* finish, text: what stopped it */
     LLM_DELTA_USAGE,                    /* usage, cumulative */
     LLM_DELTA_END,                      /* the terminator */
-    LLM_DELTA_SEAL                      /* text: of the content before it; its
+    LLM_DELTA_SEAL,                     /* text: of the content before it; its
                                            maker wants to see it again */
+    LLM_DELTA_LOGPROBS                  /* object: a logprobsResult of Gemini,
+                                           of some of the choice's text */
 } llm_delta_kind_t;
 
 typedef enum {

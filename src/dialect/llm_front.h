@@ -156,6 +156,10 @@ void llm_responses_whole(llm_reply_t *r, const llm_dialect_t *from,
 void llm_responses_error_event(llm_buf_t *out, llm_code_t code,
     llm_str_t message, llm_str_t id, uint64_t before);
 
+/* Appends {"content":[…]}, for a logprobsResult of Gemini; at most six times as
+ * long, and 64 bytes. */
+void llm_chat_logprobs(llm_str_t result, llm_buf_t *out);
+
 /* Appends {"prompt_tokens":…}, and what a finish is called. */
 void llm_chat_usage(const llm_usage_t *usage, llm_buf_t *out);
 llm_str_t llm_chat_finish(llm_finish_t finish);

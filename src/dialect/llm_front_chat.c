@@ -27,6 +27,7 @@ typedef struct {
     uint32_t           texts;           /* there are, of kind TEXT */
     llm_str_t          text;            /* … the last of them */
     llm_str_t          seal;            /* of the last call, of the message */
+    llm_str_t          logprobs;        /* a raw JSON object, or empty */
     unsigned           open:1;          /* an element is not closed */
     unsigned           empty:1;         /* … and has nothing in it */
 } llm_whole_t;
@@ -232,6 +233,16 @@ llm_chat_delta_seal(llm_reply_t *r, const llm_delta_t *p, llm_buf_t *out)
 
 
 static void
+llm_chat_delta_logprobs(llm_reply_t *r, const llm_delta_t *p, llm_buf_t *out)
+{
+    llm_chat_delta(r, p->choice, out);
+    llm_buf_str(out, LLM_STR("},\"logprobs\":"));
+    llm_chat_logprobs(p->object, out);
+    llm_buf_str(out, LLM_STR(",\"finish_reason\":null}]}\n\n"));
+}
+
+
+static void
 llm_chat_delta_finish(llm_reply_t *r, const llm_delta_t *p, llm_buf_t *out)
 {
     llm_chat_delta(r, p->choice, out);
@@ -261,29 +272,9 @@ llm_chat_end(llm_reply_t *r, llm_buf_t *out)
 }
 
 
-void
-llm_chat_put(llm_reply_t *r, const llm_delta_t *p, llm_buf_t *out)
+static void
+llm_chat_put_choice(llm_reply_t *r, const llm_delta_t *p, llm_buf_t *out)
 {
-    switch (p->kind) {
-
-    case LLM_DELTA_START:
-        llm_reply_start(r, p);
-        break;
-
-    case LLM_DELTA_USAGE:
-        llm_usage_merge(&r->usage, &p->usage);
-        return;
-
-    case LLM_DELTA_END:
-        llm_chat_end(r, out);
-        return;
-
-    default:
-        break;
-    }
-
-    llm_chat_begin(r, p->choice, out);
-
     switch (p->kind) {
 
     case LLM_DELTA_TEXT:
@@ -320,6 +311,10 @@ llm_chat_put(llm_reply_t *r, const llm_delta_t *p, llm_buf_t *out)
         llm_chat_delta_call(r, p, out);
         break;
 
+    case LLM_DELTA_LOGPROBS:
+        llm_chat_delta_logprobs(r, p, out);
+        break;
+
     case LLM_DELTA_FINISH:
         llm_chat_delta_finish(r, p, out);
         break;
@@ -327,6 +322,32 @@ llm_chat_put(llm_reply_t *r, const llm_delta_t *p, llm_buf_t *out)
     default:
         break;
     }
+}
+
+
+void
+llm_chat_put(llm_reply_t *r, const llm_delta_t *p, llm_buf_t *out)
+{
+    switch (p->kind) {
+
+    case LLM_DELTA_START:
+        llm_reply_start(r, p);
+        break;
+
+    case LLM_DELTA_USAGE:
+        llm_usage_merge(&r->usage, &p->usage);
+        return;
+
+    case LLM_DELTA_END:
+        llm_chat_end(r, out);
+        return;
+
+    default:
+        break;
+    }
+
+    llm_chat_begin(r, p->choice, out);
+    llm_chat_put_choice(r, p, out);
 }
 
 
@@ -369,6 +390,10 @@ llm_whole_facts(llm_whole_t *w, const llm_delta_t *p)
 
     case LLM_DELTA_SEAL:
         w->seal = p->text;
+        break;
+
+    case LLM_DELTA_LOGPROBS:
+        w->logprobs = p->object;
         break;
 
     default:
@@ -610,7 +635,15 @@ llm_chat_whole(llm_reply_t *r, const llm_dialect_t *from, llm_str_t body,
         llm_json_put_uint(out, w.choice);
         llm_buf_str(out, LLM_STR(","));
         llm_whole_message(&w, from, body);
-        llm_buf_str(out, LLM_STR(",\"logprobs\":null,\"finish_reason\":\""));
+        llm_buf_str(out, LLM_STR(",\"logprobs\":"));
+
+        if (w.logprobs.len) {
+            llm_chat_logprobs(w.logprobs, out);
+        } else {
+            llm_buf_str(out, LLM_STR("null"));
+        }
+
+        llm_buf_str(out, LLM_STR(",\"finish_reason\":\""));
         llm_buf_str(out, llm_chat_finish(w.finish));
         llm_buf_str(out, LLM_STR("\"}"));
 
@@ -622,6 +655,7 @@ llm_chat_whole(llm_reply_t *r, const llm_dialect_t *from, llm_str_t body,
         w.texts = 0;
         w.finish = LLM_FINISH_NONE;
         w.seal = LLM_NOSTR;
+        w.logprobs = LLM_NOSTR;
         llm_whole_look(&w, LLM_LOOK_FACTS, from, body);
     }
 

@@ -8,6 +8,9 @@
 
 #include "llm_front.h"
 
+/* What begins the signature that keeps a call's seal. */
+#define LLM_MESSAGES_KEPT  "\"signature\":\"" LLM_HUB_KEPT
+
 /* llm_reply_t.open */
 enum { LLM_OPEN_NONE = 0, LLM_OPEN_TEXT, LLM_OPEN_THINKING, LLM_OPEN_CALL };
 
@@ -19,6 +22,7 @@ typedef struct {
     unsigned      facts:1;              /* a look at what is no block */
     unsigned      open;                 /* kind of the block that is open */
     unsigned      empty:1;              /* … a call without arguments so far */
+    unsigned      called:1;             /* a call has begun */
     unsigned      n;                    /* blocks so far */
 } llm_message_t;
 
@@ -213,9 +217,29 @@ llm_messages_delta(uint32_t index, llm_str_t type, llm_str_t member,
 }
 
 
+/* A tool_use block has no place for the seal of a first call; what was thought
+ * before it has one. */
+static void
+llm_messages_keep(llm_reply_t *r, const llm_delta_t *p, llm_buf_t *out)
+{
+    if (r->open != LLM_OPEN_THINKING || r->calls || p->text.len <= 2) {
+        return;
+    }
+
+    llm_buf_str(out, LLM_STR("event: content_block_delta\ndata: {\"type\":"
+                             "\"content_block_delta\",\"index\":"));
+    llm_json_put_uint(out, r->blocks - 1);
+    llm_buf_str(out, LLM_STR(",\"delta\":{\"type\":\"signature_delta\","
+                             LLM_MESSAGES_KEPT));
+    llm_buf_put(out, p->text.data + 1, p->text.len - 1);
+    llm_buf_str(out, LLM_STR("}}\n\n"));
+}
+
+
 static void
 llm_messages_call(llm_reply_t *r, const llm_delta_t *p, llm_buf_t *out)
 {
+    llm_messages_keep(r, p, out);
     llm_messages_open(r, LLM_OPEN_CALL, LLM_STR("tool_use"), out);
     llm_buf_str(out, LLM_STR(",\"id\":"));
     llm_buf_str(out, p->id);
@@ -438,6 +462,20 @@ llm_message_text(llm_message_t *w, unsigned kind, llm_str_t raw)
 
 
 static void
+llm_message_keep(llm_message_t *w, const llm_delta_t *p)
+{
+    if (w->open == LLM_OPEN_THINKING && !w->called && p->text.len > 2) {
+        llm_buf_str(w->out, LLM_STR("\"," LLM_MESSAGES_KEPT));
+        llm_buf_put(w->out, p->text.data + 1, p->text.len - 1);
+        llm_buf_str(w->out, LLM_STR("}"));
+        w->open = LLM_OPEN_NONE;
+    }
+
+    w->called = 1;
+}
+
+
+static void
 llm_message_arguments(llm_message_t *w, const llm_delta_t *p)
 {
     if (w->open != LLM_OPEN_CALL || !w->empty) {
@@ -484,6 +522,7 @@ llm_message_block(llm_message_t *w, const llm_delta_t *p)
         break;
 
     case LLM_DELTA_CALL:
+        llm_message_keep(w, p);
         llm_message_open(w, LLM_OPEN_CALL, LLM_STR("tool_use"));
         llm_buf_str(w->out, LLM_STR("\"id\":"));
         llm_buf_str(w->out, p->id);

@@ -25,6 +25,8 @@ typedef struct {
     llm_loss_t          *loss;
     llm_content_role_t   role;          /* of the open turn */
     unsigned             sealed:1;      /* first calls need a seal */
+    llm_str_t            seal;          /* of a first call that has none: raw,
+                                           without its first quote; or empty */
     size_t               next;          /* the one most likely answered next */
     size_t               n;
     llm_called_t         called[LLM_CALLED_MAX];   /* of the last message */
@@ -40,7 +42,8 @@ static const llm_json_want_t  llm_content_want[LLM_GM_COUNT] = {
     [LLM_GM_REFUSAL] = { .name = LLM_STR("refusal") },
     [LLM_GM_IS_ERROR] = { .name = LLM_STR("is_error") },
     [LLM_GM_EXTRA] = { .name = LLM_STR("extra_content") },
-    [LLM_GM_FUNCTION_CALL] = { .name = LLM_STR("function_call") }
+    [LLM_GM_FUNCTION_CALL] = { .name = LLM_STR("function_call") },
+    [LLM_GM_THINKING] = { .name = LLM_STR("thinking_blocks") }
 };
 
 
@@ -330,9 +333,12 @@ llm_content_call(llm_contents_t *t, llm_str_t call)
 
     seal = llm_content_seal(&want[2]);
 
-    if (seal.len == 0 && t->sealed && t->n == 0) {
-        /* the word for histories that another model began */
-        seal = LLM_STR("\"skip_thought_signature_validator\"");
+    if (seal.len) {
+        seal.data++;
+        seal.len--;
+
+    } else if (t->n == 0) {
+        seal = t->seal;
     }
 
     t->called[t->n].id = want[0].value;
@@ -349,13 +355,39 @@ llm_content_call(llm_contents_t *t, llm_str_t call)
     llm_buf_str(out, LLM_STR("}"));
 
     if (seal.len) {
-        llm_buf_str(out, LLM_STR(",\"thoughtSignature\":"));
+        llm_buf_str(out, LLM_STR(",\"thoughtSignature\":\""));
         llm_buf_str(out, seal);
     }
 
     llm_buf_str(out, LLM_STR("}"));
 
     return LLM_OK;
+}
+
+
+/* What the first call of a message gets that has no seal of its own: the one
+ * that a block keeps for it, or the word for histories that another model
+ * began. */
+static llm_str_t
+llm_content_kept(const llm_contents_t *t, llm_str_t blocks)
+{
+    llm_str_t          seal;
+    llm_json_iter_t    it;
+    llm_json_member_t  m;
+
+    if (llm_json_begin(&it, blocks) == LLM_OK) {
+        while (llm_json_next(&it, &m) == LLM_OK) {
+
+            seal = llm_hub_kept(m.value);
+
+            if (seal.len) {
+                return seal;
+            }
+        }
+    }
+
+    return t->sealed ? LLM_STR("skip_thought_signature_validator\"")
+                     : LLM_NOSTR;
 }
 
 
@@ -386,6 +418,7 @@ llm_content_assistant(llm_contents_t *t, const llm_json_want_t *want)
 
         t->n = 0;
         t->next = 0;
+        t->seal = llm_content_kept(t, want[LLM_GM_THINKING].value);
         rc = llm_json_begin(&it, want[LLM_GM_TOOL_CALLS].value);
 
         while (rc == LLM_OK && llm_json_next(&it, &m) == LLM_OK) {

@@ -269,6 +269,30 @@ llm_gen_numbers(llm_gen_t *g)
 
 
 static void
+llm_gen_logprobs(llm_gen_t *g)
+{
+    uint64_t                n;
+    const llm_json_want_t  *w, *top;
+
+    w = llm_hub_get(g->hub, LLM_H_LOGPROBS);
+
+    if (w == NULL || w->kind != LLM_JSON_TRUE) {
+        return;
+    }
+
+    llm_gen_member(g, LLM_STR("responseLogprobs"), LLM_STR("true"));
+
+    top = llm_hub_get(g->hub, LLM_H_TOP_LOGPROBS);
+
+    if (top && top->kind == LLM_JSON_NUMBER
+        && llm_json_uint(top->value, &n) == LLM_OK && n > 0)
+    {
+        llm_gen_member(g, LLM_STR("logprobs"), top->value);
+    }
+}
+
+
+static void
 llm_gen_limits(llm_gen_t *g)
 {
     uint64_t                n;
@@ -606,6 +630,7 @@ llm_gen_config(llm_gen_t *g)
 {
     llm_gen_limits(g);
     llm_gen_numbers(g);
+    llm_gen_logprobs(g);
     llm_gen_stop(g);
     llm_gen_format(g);
     llm_gen_thinking(g);

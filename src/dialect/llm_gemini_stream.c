@@ -215,6 +215,23 @@ llm_gemini_read_finish(llm_gemini_reader_t *r, const llm_json_want_t *reason)
 
 
 static void
+llm_gemini_read_logprobs(llm_gemini_reader_t *r,
+    const llm_json_want_t *result)
+{
+    llm_delta_t  p;
+
+    if (result->kind != LLM_JSON_OBJECT) {
+        return;
+    }
+
+    memset(&p, 0, sizeof(llm_delta_t));
+    p.kind = LLM_DELTA_LOGPROBS;
+    p.object = result->value;
+    llm_gemini_put(r, &p);
+}
+
+
+static void
 llm_gemini_read_candidate(llm_gemini_reader_t *r, llm_str_t candidate,
     uint64_t place)
 {
@@ -222,10 +239,11 @@ llm_gemini_read_candidate(llm_gemini_reader_t *r, llm_str_t candidate,
     llm_json_member_t  parts, m;
     llm_json_want_t    want[] = {
         { .name = LLM_STR("index") }, { .name = LLM_STR("content") },
-        { .name = LLM_STR("finishReason") }
+        { .name = LLM_STR("finishReason") },
+        { .name = LLM_STR("logprobsResult") }
     };
 
-    if (llm_openai_pick(candidate, want, 3) != LLM_OK) {
+    if (llm_openai_pick(candidate, want, 4) != LLM_OK) {
         return;
     }
 
@@ -252,6 +270,7 @@ llm_gemini_read_candidate(llm_gemini_reader_t *r, llm_str_t candidate,
         }
     }
 
+    llm_gemini_read_logprobs(r, &want[3]);
     llm_gemini_read_finish(r, &want[2]);
 }
 
@@ -325,6 +344,36 @@ llm_gemini_stream_error(llm_stream_t *s, llm_class_t class)
 }
 
 
+/* An event without data: mostly a comment; but Google's servers end a stream
+ * that failed with an error as it is, alone or in an array. */
+static llm_event_t
+llm_gemini_bare(llm_stream_t *s, llm_str_t raw, llm_buf_t *mem)
+{
+    llm_json_iter_t     it;
+    llm_json_member_t   m;
+    llm_openai_error_t  e;
+
+    if (llm_json_begin(&it, raw) != LLM_OK) {
+        return LLM_EVENT_PREFACE;
+    }
+
+    if (it.close == ']' && llm_json_next(&it, &m) == LLM_OK) {
+        raw = m.value;
+    }
+
+    if (llm_json_get(raw, LLM_STR("error"), &m) != LLM_OK
+        || !llm_openai_truthy(m.kind, m.value))
+    {
+        return LLM_EVENT_PREFACE;
+    }
+
+    llm_openai_error_value(m.value, &e);
+
+    return llm_gemini_stream_error(s, llm_openai_error_hidden(&e, mem,
+                                                              &s->message));
+}
+
+
 llm_event_t
 llm_gemini_stream(llm_stream_t *s, const llm_sse_event_t *ev, llm_buf_t *mem,
     const llm_sink_t *sink)
@@ -334,6 +383,10 @@ llm_gemini_stream(llm_stream_t *s, const llm_sse_event_t *ev, llm_buf_t *mem,
     llm_openai_error_t  e;
 
     s->events++;
+
+    if (!ev->has_data) {
+        return llm_gemini_bare(s, ev->raw, mem);
+    }
 
     if (ev->data.len == 0
         || (ev->data.len >= 6 && memcmp(ev->data.data, "[DONE]", 6) == 0))

@@ -665,3 +665,25 @@ llm_hub_data_url(llm_str_t raw, llm_data_url_t *url)
 
     return LLM_OK;
 }
+
+
+llm_str_t
+llm_hub_kept(llm_str_t block)
+{
+    llm_str_t          seal;
+    llm_json_member_t  m;
+
+    static const llm_str_t  mark = LLM_STR("\"" LLM_HUB_KEPT);
+
+    if (llm_json_get(block, LLM_STR("signature"), &m) != LLM_OK
+        || m.kind != LLM_JSON_STRING || m.value.len <= mark.len + 1
+        || memcmp(m.value.data, mark.data, mark.len) != 0)
+    {
+        return LLM_NOSTR;
+    }
+
+    seal.data = m.value.data + mark.len;
+    seal.len = m.value.len - mark.len;
+
+    return seal;
+}

@@ -128,6 +128,13 @@ typedef struct {
 /* LLM_OK, LLM_NONE (another kind of URL), LLM_BAD (not base64). */
 llm_rc_t llm_hub_data_url(llm_str_t raw, llm_data_url_t *url);
 
+/* How the signature of a thinking block begins that is no signature of its own:
+ * it keeps the seal of the call behind it, for Gemini. */
+#define LLM_HUB_KEPT  "gemini:"
+
+/* That seal without its first quote, or empty. */
+llm_str_t llm_hub_kept(llm_str_t block);
+
 #pragma GCC visibility pop
 
 #endif /* LLM_HUB_H */

@@ -345,6 +345,12 @@ test_requests(void)
         { ASK(",\"service_tier\":\"default\",\"safety_settings\":[{}]"),
           SENT(",\"safetySettings\":[{}],\"serviceTier\":\"standard\""), NEW,
           "safety and tier" },
+        { ASK(",\"logprobs\":true,\"top_logprobs\":3"),
+          CONFIG("\"responseLogprobs\":true,\"logprobs\":3"), NEW,
+          "logprobs" },
+        { ASK(",\"logprobs\":true,\"top_logprobs\":0"),
+          CONFIG("\"responseLogprobs\":true"), NEW, "... of these alone" },
+        { ASK(",\"logprobs\":false"), SENT(""), NEW, "... or none" },
         { ASK(",\"tools\":[],\"tool_choice\":\"auto\""), SENT(""), NEW,
           "no tools" },
         { TALK("{\"role\":\"system\",\"content\":\"s\"}"),
@@ -377,11 +383,11 @@ test_requests(void)
         is_int(llm_json_check(s), LLM_OK, "... of JSON");
     }
 
-    (void) request(ASK(",\"user\":\"u\",\"x\":{\"y\":1},\"logprobs\":true"),
+    (void) request(ASK(",\"user\":\"u\",\"x\":{\"y\":1},\"top_logprobs\":2"),
                    NEW, &rc, &loss);
     is_int(loss.n, 3, "what was left out");
     is_str(loss.name[0], "x", "... a name nobody knows");
-    is_str(loss.name[1], "logprobs", "... and known ones");
+    is_str(loss.name[1], "top_logprobs", "... and known ones");
 }
 
 
@@ -569,7 +575,7 @@ test_embeddings(void)
 /* ---- streams -------------------------------------------------------- */
 
 
-static const char  kinds[] = "^trs!fca.uES";    /* by llm_delta_kind_t */
+static const char  kinds[] = "^trs!fca.uESL";    /* by llm_delta_kind_t */
 
 /* One letter for each delta, and texts between. */
 static void

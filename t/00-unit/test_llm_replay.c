@@ -388,8 +388,7 @@ row_says(llm_str_t row, unsigned front, int whole)
 
     c.end = llm_str_eq(get(row, "end"), LLM_STR("\"done\"")) ? "done"
             : llm_str_eq(get(row, "end"), LLM_STR("\"error\"")) ? "error"
-            : llm_str_eq(get(row, "end"), LLM_STR("\"cut\"")) ? "cut"
-            : "broken";
+            : "cut";
 
     said = client_says(&c, usage.len != 0, front);
     memcpy(wanted, said.data, said.len);
@@ -518,12 +517,6 @@ client_reads(llm_str_t sent, unsigned front, llm_str_t row)
         odd += !complete;
         llm_sse_parse((llm_str_t) { used, sent.data + at }, memory, &ev);
         fronts[front].event(&c, ev.data);
-    }
-
-    if (llm_str_eq(get(row, "end"), LLM_STR("\"broken\""))
-        && strcmp(c.end, "done") != 0)
-    {
-        c.end = "broken";
     }
 
     return client_says(&c, get(row, "usage").len != 0, front);

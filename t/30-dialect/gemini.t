@@ -199,6 +199,16 @@ isnt($made[0], $made[1], '... of their own');
 is($a->{finish_reason}, 'tool_calls', '... and their finish');
 is($a->{message}{content}, undef, '... no content');
 
+# how likely each token was
+my @likely = ({ token => 'Hi', logProbability => -0.25, tokenId => 9 }, { token => 'Ho', logProbability => -1.5, tokenId => 8 });
+my $said = sub { to_json({ candidates => [ { content => { parts => [ { text => $_[0] } ] }, @_[1 .. $#_],
+    logprobsResult => { chosenCandidates => [ $likely[0] ], topCandidates => [ { candidates => [ @likely ] } ] } } ] }) };
+my @given = map { { token => $_->{token}, logprob => $_->{logProbability}, bytes => undef } } @likely;
+my $logprobs = { content => [ { %{ $given[0] }, top_logprobs => [ @given ] } ], refusal => undef };
+($r, $q, $out) = ask({ model => 'm', @hi, logprobs => $true, top_logprobs => 2 }, [ [ json => $said->('Hi', finishReason => 'STOP') ] ]);
+is_deeply($out->{generationConfig}, { responseLogprobs => $true, logprobs => 2 }, 'logprobs are asked for');
+is_deeply(from_json($r->body)->{choices}[0]{logprobs}, $logprobs, '... and given');
+
 # the second turn, as an SDK sends it
 ($r, $q, $out) = ask({ model => 'm', messages => [ { role => 'user', content => 'How many?' }, $a->{message},
     { role => 'tool', tool_call_id => $made[1], content => '2' }, { role => 'tool', tool_call_id => $made[0], content => '{"units":17}' } ] });
@@ -346,10 +356,11 @@ for my $slice ('1 0', '7 0', '200 1', '') {
     $r = stream($sse->('.prompt-blocked'));
     is($r->status . ' ' . $r->header('x-llm-error'), '400 caller_content_filter', "a blocked prompt$in");
     for ('.cut', '.error-bare') {
-        $t = together(stream([ @{ $sse->($_) }, 'fin' ]));
+        $t = together(stream([ @{ $sse->($_) }, $_ eq '.cut' ? 'fin' : 'end' ]));
         like("$t->{text} $t->{done}", qr/^One(, two)? 0\z/, "$_$in");
         ok($t->{error}, '... is an error');
     }
+    is($t->{error}{code}, 'server_is_overloaded', '... by its class');
 }
 
 $r = stream([ [ 'sse-file', fixture('gemini/stream.sse') ] ]);
@@ -361,6 +372,22 @@ splice @midway, 1, 0, [ pause => 200 ];
 my $t = together(stream([ @midway, 'fin' ]));
 is("$t->{text} $t->{done}", 'One 0', 'an error in the middle');
 is($t->{error}{code}, 'server_is_overloaded', '... by its class');
+
+# without "data:", whatever came before
+my $bare = '{"error":{"code":503,"status":"UNAVAILABLE","message":"Busy"}}';
+my ($one_event) = fixture_text('gemini/stream.finish-alone.sse') =~ /^data: (.*)/m;
+for ([ 'behind the end', [ event => $one_event ], [ event => '{"candidates":[{"finishReason":"STOP"}]}' ] ], [ 'in an array', [ event => $one_event ] ]) {
+    my ($name, @before) = @$_;
+    $r = stream([ @before, [ pause => 50 ], [ chunk => $name =~ /array/ ? "[$bare]\n" : $bare ], 'end' ]);
+    $t = together($r);
+    is("$t->{text} $t->{done}", 'One 0', "a bare error $name");
+    is($t->{error}{code} . ' ' . $t->{error}{message}, 'server_is_overloaded Busy', '... is one for the client');
+    is(scalar(grep { ref $_->{json} && $_->{json}{error} } Test::LLM::Sse::events($r)), 1, '... told once');
+}
+
+my @told = map { $_->{json}{choices}[0]{logprobs} } grep { ref $_->{json} } Test::LLM::Sse::events(
+    stream([ [ event => $said->('Hi') ], [ event => $said->('', finishReason => 'STOP') ], 'end' ], logprobs => $true));
+is_deeply([ grep { $_ } @told ], [ $logprobs, $logprobs ], 'logprobs of a stream');
 
 # each event at once
 my @slow = map { /^data: (.*)/m ? [ event => $1 ] : () } split /\r?\n\r?\n/, fixture_text('gemini/stream.sse');

@@ -272,6 +272,11 @@ translate(const pair_t *p, llm_str_t body, size_t piece, translated_t *t)
         }
     }
 
+    /* the last event may lack its blank line */
+    llm_sse_parse((llm_str_t) { len, event }, scratch, &ev);
+    llm_buf_init(&mem, memory, sizeof(memory));
+    (void) p->dialect->stream(&s, &ev, &mem, &sink);
+
     memset(&end, 0, sizeof(end));
     end.kind = LLM_DELTA_END;
     put_delta(t, &end);
