@@ -394,6 +394,8 @@ ngx_http_llm_admin_view_provider(ngx_http_llm_admin_t *a,
                                 p->gate.breaker.failures == 0
                                 ? LLM_STR("off")
                                 : ngx_http_llm_admin_breaker[gate.breaker]);
+    ngx_http_llm_admin_put_word(a, out, "probe",
+                                llm_probe_name(&p->gate.probe, gate.probe));
     ngx_http_llm_admin_put_number(a, out, "inflight", (double) gate.inflight);
     ngx_http_llm_admin_put_number(a, out, "waiting", (double) gate.waiting);
     ngx_http_llm_admin_view_shed(a, p, out);

@@ -1,5 +1,5 @@
 /*
- * The rollout controller.
+ * The rollout controller, and whoever else needs one worker of a node.
  *
  * Every worker has its timer; at each tick it asks for the lead, and who has it
  * looks at the splits whose time has come.  A leader that dies is replaced by
@@ -12,6 +12,7 @@
 #include <ngx_http.h>
 
 #include "ngx_http_llm_controller.h"
+#include "ngx_http_llm_probe.h"
 #include "ngx_http_llm_webhook.h"
 
 
@@ -67,6 +68,8 @@ ngx_http_llm_controller_init(ngx_cycle_t *cycle,
         c->tick = ngx_min(c->tick, (ngx_msec_t) split[i]->store.pace.tick);
     }
 
+    c->tick = ngx_http_llm_probe_pace(lmcf, c->tick);
+
     c->ident.store = &lmcf->store;
     c->ident.fd = (ngx_socket_t) -1;
 
@@ -114,6 +117,7 @@ ngx_http_llm_controller_tick(ngx_event_t *ev)
 
     if (ngx_http_llm_lead(&c->lmcf->store) == NGX_OK) {
         ngx_http_llm_controller_look(c);
+        ngx_http_llm_probe_tick(c->lmcf);
         ngx_http_llm_audit_flush(&c->lmcf->store);
 
     } else {

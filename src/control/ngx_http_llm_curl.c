@@ -38,7 +38,17 @@ typedef struct {
 
 
 static ngx_int_t ngx_http_llm_curl_init(void);
+static ngx_int_t ngx_http_llm_curl_begin(ngx_http_llm_curl_t *request,
+    ngx_int_t (*setup)(ngx_http_llm_curl_t *request));
 static ngx_int_t ngx_http_llm_curl_setup(ngx_http_llm_curl_t *request);
+static ngx_int_t ngx_http_llm_curl_setup_post(ngx_http_llm_curl_t *request);
+static ngx_int_t ngx_http_llm_curl_setup_get(ngx_http_llm_curl_t *request);
+static ngx_int_t ngx_http_llm_curl_setup_peer(CURL *easy,
+    ngx_http_llm_curl_t *request);
+static ngx_int_t ngx_http_llm_curl_pem(CURL *easy, CURLoption option,
+    ngx_str_t *pem);
+static ngx_int_t ngx_http_llm_curl_header(ngx_http_llm_curl_t *request,
+    char *line);
 static void ngx_http_llm_curl_free(ngx_http_llm_curl_t *request);
 static int ngx_http_llm_curl_want_timer(CURLM *multi, long ms, void *data);
 static int ngx_http_llm_curl_want_socket(CURL *easy, curl_socket_t fd, int what,
@@ -59,6 +69,21 @@ static ngx_http_llm_curl_loop_t  ngx_http_llm_curl;
 ngx_int_t
 ngx_http_llm_curl_post(ngx_http_llm_curl_t *request)
 {
+    return ngx_http_llm_curl_begin(request, ngx_http_llm_curl_setup_post);
+}
+
+
+ngx_int_t
+ngx_http_llm_curl_get(ngx_http_llm_curl_t *request)
+{
+    return ngx_http_llm_curl_begin(request, ngx_http_llm_curl_setup_get);
+}
+
+
+static ngx_int_t
+ngx_http_llm_curl_begin(ngx_http_llm_curl_t *request,
+    ngx_int_t (*setup)(ngx_http_llm_curl_t *request))
+{
     ngx_http_llm_curl_loop_t  *loop;
 
     loop = &ngx_http_llm_curl;
@@ -67,7 +92,9 @@ ngx_http_llm_curl_post(ngx_http_llm_curl_t *request)
         return NGX_ERROR;
     }
 
-    if (ngx_http_llm_curl_setup(request) != NGX_OK) {
+    if (ngx_http_llm_curl_setup(request) != NGX_OK
+        || setup(request) != NGX_OK)
+    {
         ngx_http_llm_curl_free(request);
         return NGX_ERROR;
     }
@@ -124,10 +151,10 @@ ngx_http_llm_curl_init(void)
 static ngx_int_t
 ngx_http_llm_curl_setup(ngx_http_llm_curl_t *request)
 {
-    CURL               *easy;
-    struct curl_slist  *headers, *more;
+    CURL  *easy;
 
     request->headers = NULL;
+    request->to = NULL;
     request->error = ngx_alloc(CURL_ERROR_SIZE, ngx_cycle->log);
     request->easy = curl_easy_init();
 
@@ -139,16 +166,7 @@ ngx_http_llm_curl_setup(ngx_http_llm_curl_t *request)
 
     request->error[0] = '\0';
 
-    headers = curl_slist_append(NULL, "Content-Type: application/json");
-    more = headers ? curl_slist_append(headers, "Expect:") : NULL;
-    request->headers = headers;
-
-    if (more == NULL) {
-        return NGX_ERROR;
-    }
-
     if (curl_easy_setopt(easy, CURLOPT_URL, request->url) != CURLE_OK
-        || curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers) != CURLE_OK
         || ngx_http_llm_curl_protocols(easy) != CURLE_OK
         || curl_easy_setopt(easy, CURLOPT_PROXY, "") != CURLE_OK
         || curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L) != CURLE_OK)
@@ -159,15 +177,160 @@ ngx_http_llm_curl_setup(ngx_http_llm_curl_t *request)
     (void) curl_easy_setopt(easy, CURLOPT_PRIVATE, request);
     (void) curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, request->error);
     (void) curl_easy_setopt(easy, CURLOPT_USERAGENT, "nginx-llm-gateway");
-    (void) curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body.data);
-    (void) curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE,
-                            (long) request->body.len);
     (void) curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION,
                             ngx_http_llm_curl_discard);
     (void) curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
                             (long) NGX_HTTP_LLM_CURL_CONNECT);
     (void) curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long) request->timeout);
     (void) curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_llm_curl_setup_post(ngx_http_llm_curl_t *request)
+{
+    CURL  *easy;
+
+    easy = request->easy;
+
+    if (ngx_http_llm_curl_header(request, "Content-Type: application/json")
+        != NGX_OK
+        || ngx_http_llm_curl_header(request, "Expect:") != NGX_OK
+        || curl_easy_setopt(easy, CURLOPT_HTTPHEADER, request->headers)
+           != CURLE_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    (void) curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body.data);
+    (void) curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE,
+                            (long) request->body.len);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_llm_curl_setup_get(ngx_http_llm_curl_t *request)
+{
+    CURL    *easy;
+    u_char  *p, *last;
+
+    easy = request->easy;
+    last = request->head.data + request->head.len;
+
+    for (p = request->head.data; p < last; p += ngx_strlen(p) + 1) {
+        if (ngx_http_llm_curl_header(request, (char *) p) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    /* "no body" makes curl leave after the head, and say HEAD otherwise */
+
+    if (curl_easy_setopt(easy, CURLOPT_HTTPHEADER, request->headers)
+        != CURLE_OK
+        || curl_easy_setopt(easy, CURLOPT_NOBODY, 1L) != CURLE_OK
+        || curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, "GET") != CURLE_OK
+        || curl_easy_setopt(easy, CURLOPT_HTTP_VERSION,
+                            (long) CURL_HTTP_VERSION_1_1)
+           != CURLE_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_llm_curl_setup_peer(easy, request);
+}
+
+
+static ngx_int_t
+ngx_http_llm_curl_setup_peer(CURL *easy, ngx_http_llm_curl_t *request)
+{
+    struct curl_slist         *to;
+    ngx_http_llm_curl_peer_t  *peer;
+
+    peer = request->peer;
+
+    if (peer->unix_path
+        && curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, peer->unix_path)
+           != CURLE_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (peer->connect_to) {
+        to = curl_slist_append(NULL, peer->connect_to);
+        request->to = to;
+
+        if (to == NULL
+            || curl_easy_setopt(easy, CURLOPT_CONNECT_TO, to) != CURLE_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    if (peer->unverified
+        && (curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L) != CURLE_OK
+            || curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L)
+               != CURLE_OK))
+    {
+        return NGX_ERROR;
+    }
+
+    /* curl keeps the bundle for the next one, unless it has a folder, too */
+
+    if (peer->bundle
+        && (curl_easy_setopt(easy, CURLOPT_CAINFO, peer->bundle) != CURLE_OK
+            || curl_easy_setopt(easy, CURLOPT_CAPATH, NULL) != CURLE_OK))
+    {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_llm_curl_pem(easy, CURLOPT_CAINFO_BLOB, &peer->trusted)
+        != NGX_OK
+        || ngx_http_llm_curl_pem(easy, CURLOPT_SSLCERT_BLOB,
+                                 &peer->certificate)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_llm_curl_pem(easy, CURLOPT_SSLKEY_BLOB, &peer->key);
+}
+
+
+static ngx_int_t
+ngx_http_llm_curl_pem(CURL *easy, CURLoption option, ngx_str_t *pem)
+{
+    struct curl_blob  blob;
+
+    if (pem->len == 0) {
+        return NGX_OK;
+    }
+
+    blob.data = pem->data;
+    blob.len = pem->len;
+    blob.flags = CURL_BLOB_NOCOPY;
+
+    return curl_easy_setopt(easy, option, &blob) == CURLE_OK ? NGX_OK
+                                                             : NGX_ERROR;
+}
+
+
+/* Copies the line. */
+
+static ngx_int_t
+ngx_http_llm_curl_header(ngx_http_llm_curl_t *request, char *line)
+{
+    struct curl_slist  *more;
+
+    more = curl_slist_append(request->headers, line);
+    if (more == NULL) {
+        return NGX_ERROR;
+    }
+
+    request->headers = more;
 
     return NGX_OK;
 }
@@ -183,6 +346,9 @@ ngx_http_llm_curl_free(ngx_http_llm_curl_t *request)
 
     curl_slist_free_all(request->headers);
     request->headers = NULL;
+
+    curl_slist_free_all(request->to);
+    request->to = NULL;
 
     if (request->error) {
         ngx_free(request->error);

@@ -58,6 +58,16 @@ static const llm_str_t  ngx_http_llm_metrics_breaker[] = {
 };
 
 
+/* in the order of llm_probe_status_t, with one more: no probes */
+
+static const llm_str_t  ngx_http_llm_metrics_probe[] = {
+    { 7, (const u_char *) "unknown" },
+    { 2, (const u_char *) "up" },
+    { 4, (const u_char *) "down" },
+    { 3, (const u_char *) "off" }
+};
+
+
 /* in the order of llm_key_status_t */
 
 static const llm_str_t
@@ -117,18 +127,20 @@ ngx_http_llm_metrics_gates(ngx_http_llm_page_t *page,
     ngx_http_llm_gate_status_t   gate;
 
     static const char  *names[] = {
-        "llm_provider_breaker", "llm_provider_inflight", "llm_provider_waiting"
+        "llm_provider_breaker", "llm_provider_probe", "llm_provider_inflight",
+        "llm_provider_waiting"
     };
 
     static const char  *helps[] = {
         "How the circuit breaker of a provider stands.",
+        "What probes say of a provider.",
         "Requests that are at a provider now.",
         "Requests that wait for one of its slots."
     };
 
     p = lmcf->providers.elts;
 
-    for (family = 0; family < 3; family++) {
+    for (family = 0; family < 4; family++) {
         ngx_http_llm_page_family(page, names[family], "gauge", helps[family]);
 
         for (i = 0; i < lmcf->providers.nelts; i++) {
@@ -145,9 +157,17 @@ ngx_http_llm_metrics_gates(ngx_http_llm_page_t *page,
                 continue;
             }
 
+            if (family == 1) {
+                state = p[i]->probe ? gate.probe : 3;
+                ngx_http_llm_page_states(page, &label, 1,
+                                         ngx_http_llm_metrics_probe, 4,
+                                         state);
+                continue;
+            }
+
             ngx_http_llm_page_sample(page, "");
             ngx_http_llm_page_label(page, label.name, label.value);
-            ngx_http_llm_page_uint(page, family == 1 ? gate.inflight
+            ngx_http_llm_page_uint(page, family == 2 ? gate.inflight
                                                      : gate.waiting);
         }
     }

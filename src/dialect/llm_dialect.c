@@ -97,6 +97,7 @@ static const llm_dialect_t  llm_dialects[] = {
         .native = LLM_EP_ALL & ~(LLM_EP_BIT(LLM_EP_MESSAGES)
                                  | LLM_EP_SPEECH_TEXT),
         .optional = LLM_EP_BIT(LLM_EP_RESPONSES) | LLM_EP_BIT(LLM_EP_MESSAGES),
+        .health = LLM_STR("/key"),
         .path = llm_openai_path,
         .answer = llm_openai_answer,
         .refusal = llm_openai_refusal,

@@ -126,6 +126,8 @@ struct llm_dialect_s {
     uint32_t   optional;                /* … that some providers have and some
                                            lack: `native` says which */
     llm_models_t  models;               /* the form of its lists of models */
+    llm_str_t  health;                  /* what a probe asks for below base_url;
+                                           empty: its list of models */
 
     /* Appends the path below root: "/chat/completions"; with a query only where
      * the dialect needs one and no client's can follow. */

@@ -26,6 +26,7 @@
 
 typedef struct ngx_http_llm_route_s  ngx_http_llm_route_t;
 typedef struct ngx_http_llm_split_s  ngx_http_llm_split_t;
+typedef struct ngx_http_llm_probe_s  ngx_http_llm_probe_t;
 typedef struct ngx_http_llm_build_s  ngx_http_llm_build_t;
 typedef struct ngx_http_llm_admin_conf_s  ngx_http_llm_admin_conf_t;
 typedef struct ngx_http_llm_policy_s  ngx_http_llm_policy_t;
@@ -92,6 +93,7 @@ typedef struct {
     ngx_http_llm_origin_t        origin;        /* unused by the mock */
     ngx_http_llm_key_pool_t     *pool;          /* NULL: no key is sent */
     ngx_http_llm_store_gate_t    gate;
+    ngx_http_llm_probe_t        *probe;         /* NULL: not probed */
     ngx_http_llm_timeouts_t      timeout;
     ngx_array_t                 *headers;       /* ngx_http_llm_header_t */
     ngx_str_t                    version;       /* of the dialect's API */

@@ -55,18 +55,13 @@ ngx_http_llm_compose_path(ngx_http_llm_ctx_t *ctx, ngx_str_t *path)
     place.stream = ctx->facts.stream;
 
     llm_buf_init(&b, mem, size);
-    llm_buf_put(&b, provider->origin.path.data, provider->origin.path.len);
 
     if (ctx->passthrough) {
+        llm_buf_put(&b, provider->origin.path.data, provider->origin.path.len);
         llm_buf_str(&b, place.rest);
+
     } else {
-
-        if (!ngx_http_llm_under_root(&provider->origin.path,
-                                     provider->dialect->root))
-        {
-            llm_buf_str(&b, provider->dialect->root);
-        }
-
+        ngx_http_llm_put_root(provider, &b);
         provider->dialect->path(ngx_http_llm_asked(ctx), &place, &b);
     }
 
@@ -83,6 +78,21 @@ ngx_http_llm_compose_path(ngx_http_llm_ctx_t *ctx, ngx_str_t *path)
     path->len = b.pos - b.start;
 
     return NGX_OK;
+}
+
+
+void
+ngx_http_llm_put_root(ngx_http_llm_provider_t *provider, llm_buf_t *b)
+{
+    ngx_str_t  *path;
+
+    path = &provider->origin.path;
+
+    llm_buf_put(b, path->data, path->len);
+
+    if (!ngx_http_llm_under_root(path, provider->dialect->root)) {
+        llm_buf_str(b, provider->dialect->root);
+    }
 }
 
 

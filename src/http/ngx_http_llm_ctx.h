@@ -613,6 +613,10 @@ typedef struct {
 ngx_int_t ngx_http_llm_request_chain(ngx_http_llm_ctx_t *ctx,
     ngx_chain_t **chain);
 ngx_int_t ngx_http_llm_compose_path(ngx_http_llm_ctx_t *ctx, ngx_str_t *path);
+
+/* Appends what stands in front of every path of the dialect's. */
+void ngx_http_llm_put_root(ngx_http_llm_provider_t *provider, llm_buf_t *b);
+
 ngx_int_t ngx_http_llm_compose_body(ngx_http_llm_ctx_t *ctx,
     ngx_http_llm_body_chain_t *body);
 void ngx_http_llm_target_model(ngx_http_llm_ctx_t *ctx,

@@ -167,7 +167,9 @@ ngx_http_llm_health_provider(ngx_http_llm_main_conf_t *lmcf,
     if (!ngx_http_llm_switch_is_on(&p->enabled)) {
         status = LLM_STR("off");
 
-    } else if (gate.breaker == LLM_BREAKER_OPEN || (keys && usable == 0)) {
+    } else if (gate.breaker == LLM_BREAKER_OPEN || gate.probe == LLM_PROBE_DOWN
+               || (keys && usable == 0))
+    {
         status = LLM_STR("down");
         health->all++;
 
@@ -189,6 +191,9 @@ ngx_http_llm_health_provider(ngx_http_llm_main_conf_t *lmcf,
     } else {
         llm_json_put_string(out, ngx_http_llm_breakers[gate.breaker]);
     }
+
+    llm_buf_str(out, LLM_STR(",\"probe\":"));
+    llm_json_put_string(out, llm_probe_name(&p->gate.probe, gate.probe));
 
     ngx_http_llm_health_number(out, LLM_STR("keys_usable"), usable);
     ngx_http_llm_health_number(out, LLM_STR("keys"), keys);

@@ -7,9 +7,6 @@
 #include "ngx_http_llm_peer.h"
 
 
-#define NGX_HTTP_LLM_CA_BUNDLE  "/etc/ssl/certs/ca-certificates.crt"
-
-
 static ngx_int_t ngx_http_llm_origin_chars(ngx_str_t *url, char **err);
 static ngx_int_t ngx_http_llm_origin_address(ngx_conf_t *cf, ngx_url_t *u,
     ngx_http_llm_origin_t *o, char **err);

@@ -12,6 +12,7 @@
 
 
 #define NGX_HTTP_LLM_PEER_ADDRS  8          /* addresses tried per attempt */
+#define NGX_HTTP_LLM_CA_BUNDLE   "/etc/ssl/certs/ca-certificates.crt"
 
 
 /* One origin (host, port, TLS): part of a provider, made at configuration

@@ -52,6 +52,7 @@ static ngx_http_llm_member_t  ngx_http_llm_provider_members[] = {
     { ngx_string("inflight"), 1, 3, 1, ngx_http_llm_gate_inflight },
     { ngx_string("keepalive"), 1, 2, 1, ngx_http_llm_gate_keepalive },
     { ngx_string("shed"), 1, 6, 1, ngx_http_llm_gate_shed },
+    { ngx_string("probe"), 0, 5, 1, ngx_http_llm_probe_member },
     { ngx_string("header"), 2, 2, 0, ngx_http_llm_provider_header },
     { ngx_string("set"), 2, 2, 0, ngx_http_llm_provider_param },
     { ngx_string("default"), 2, 2, 0, ngx_http_llm_provider_param },
@@ -247,7 +248,11 @@ ngx_http_llm_provider_end(ngx_conf_t *cf, ngx_http_llm_provider_block_t *pb)
         return NGX_ERROR;
     }
 
-    return ngx_http_llm_provider_end_tls(cf, pb);
+    if (ngx_http_llm_provider_end_tls(cf, pb) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_llm_probe_end(cf, pb);
 }
 
 
@@ -266,10 +271,11 @@ ngx_http_llm_provider_end_mock(ngx_conf_t *cf,
                            "the mock answers without a network", &p->name);
     }
 
-    if (p->record) {
+    if (p->record || p->probe) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"record\" is incompatible with \"dialect mock\" "
-                           "in llm_provider \"%V\"", &p->name);
+                           "\"%s\" is incompatible with \"dialect mock\" "
+                           "in llm_provider \"%V\"",
+                           p->record ? "record" : "probe", &p->name);
         return NGX_ERROR;
     }
 

@@ -48,6 +48,12 @@ void ngx_http_llm_gate_check(ngx_conf_t *cf, ngx_http_llm_provider_t *p);
 char *ngx_http_llm_provider_param(ngx_conf_t *cf, void *block);
 char *ngx_http_llm_provider_unsupported(ngx_conf_t *cf, void *block);
 
+/* control/probe_conf.c */
+
+char *ngx_http_llm_probe_member(ngx_conf_t *cf, void *block);
+ngx_int_t ngx_http_llm_probe_end(ngx_conf_t *cf,
+    ngx_http_llm_provider_block_t *pb);
+
 /* provider_header.c */
 
 char *ngx_http_llm_provider_header(ngx_conf_t *cf, void *block);

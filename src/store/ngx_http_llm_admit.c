@@ -14,7 +14,7 @@
 #include "ngx_http_llm_sync_switch.h"
 
 
-static ngx_int_t ngx_http_llm_admit_gate_locked(
+static ngx_int_t ngx_http_llm_admit_gate_locked(ngx_http_llm_store_t *store,
     ngx_http_llm_store_gate_t *gate, ngx_uint_t force, uint32_t random,
     llm_msec_t now, ngx_http_llm_ticket_t *ticket, llm_msec_t *wait);
 static ngx_int_t ngx_http_llm_admit_key_locked(ngx_http_llm_store_t *store,
@@ -58,8 +58,8 @@ ngx_http_llm_store_admit(ngx_http_llm_store_t *store,
 
     ln = ngx_http_llm_admit_lane_lock(store, pool, model, now);
 
-    rc = ngx_http_llm_admit_gate_locked(gate, force, (uint32_t) random, now,
-                                        ticket, wait);
+    rc = ngx_http_llm_admit_gate_locked(store, gate, force, (uint32_t) random,
+                                        now, ticket, wait);
 
     if (rc == NGX_OK && pool) {
         ticket->pool = pool;
@@ -98,10 +98,19 @@ ngx_http_llm_store_admit(ngx_http_llm_store_t *store,
 
 
 static ngx_int_t
-ngx_http_llm_admit_gate_locked(ngx_http_llm_store_gate_t *gate,
-    ngx_uint_t force, uint32_t random, llm_msec_t now,
-    ngx_http_llm_ticket_t *ticket, llm_msec_t *wait)
+ngx_http_llm_admit_gate_locked(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_gate_t *gate, ngx_uint_t force, uint32_t random,
+    llm_msec_t now, ngx_http_llm_ticket_t *ticket, llm_msec_t *wait)
 {
+    if (!force && gate->probe.interval
+        && llm_probe_status(&gate->probe, &gate->node->probe,
+                            ngx_http_llm_store_steady(store))
+           == LLM_PROBE_DOWN)
+    {
+        *wait = LLM_NEVER;
+        return NGX_DECLINED;
+    }
+
     if (gate->breaker.failures == 0) {
         return NGX_OK;
     }
@@ -463,6 +472,40 @@ ngx_http_llm_store_withdraw(ngx_http_llm_store_t *store,
 }
 
 
+ngx_uint_t
+ngx_http_llm_store_probe_due(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_gate_t *gate)
+{
+    ngx_uint_t  due;
+
+    ngx_http_llm_store_lock(store);
+
+    due = llm_probe_due(&gate->probe, &gate->node->probe,
+                        ngx_http_llm_store_steady(store));
+
+    ngx_http_llm_store_unlock(store);
+
+    return due;
+}
+
+
+ngx_uint_t
+ngx_http_llm_store_probed(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_gate_t *gate, ngx_uint_t ok)
+{
+    ngx_uint_t  change;
+
+    ngx_http_llm_store_lock(store);
+
+    change = llm_probe_report(&gate->probe, &gate->node->probe, ok,
+                              ngx_http_llm_store_steady(store));
+
+    ngx_http_llm_store_unlock(store);
+
+    return change;
+}
+
+
 void
 ngx_http_llm_store_gate_status(ngx_http_llm_store_t *store,
     ngx_http_llm_store_gate_t *gate, ngx_http_llm_gate_status_t *status)
@@ -476,6 +519,8 @@ ngx_http_llm_store_gate_status(ngx_http_llm_store_t *store,
     status->breaker = gate->breaker.failures ? gn->breaker.status
                                              : LLM_BREAKER_CLOSED;
     status->open_until = gn->breaker.until;
+    status->probe = llm_probe_status(&gate->probe, &gn->probe,
+                                     ngx_http_llm_store_steady(store));
     status->inflight = gn->inflight;
     status->waiting = gn->waiting;
 

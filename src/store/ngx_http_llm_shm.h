@@ -51,6 +51,7 @@ typedef struct {
 struct ngx_http_llm_gate_node_s {
     ngx_http_llm_node_t         node;
     llm_breaker_t               breaker;
+    llm_probe_t                 probe;      /* steady */
     llm_msec_t                  hinted;     /* it opened elsewhere: until then
                                                it opens more easily here */
     llm_retry_budget_t          budget;

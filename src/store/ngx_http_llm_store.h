@@ -15,6 +15,7 @@
 
 #include "llm_breaker.h"
 #include "llm_keypool.h"
+#include "llm_probe.h"
 #include "llm_retry.h"
 #include "llm_shed.h"
 
@@ -42,11 +43,12 @@ typedef struct {
 } ngx_http_llm_store_pool_t;
 
 
-/* The gate in front of a provider: breaker, inflight limit, retry budget, and
- * whom it sheds. */
+/* The gate in front of a provider: breaker, probes, inflight limit, retry
+ * budget, and whom it sheds. */
 typedef struct {
     ngx_str_t                  name;
     llm_breaker_conf_t         breaker;         /* failures == 0: off */
+    llm_probe_conf_t           probe;           /* interval == 0: off */
     ngx_uint_t                 inflight;        /* 0: no limit */
     ngx_uint_t                 queue;
     ngx_msec_t                 wait;
@@ -138,12 +140,14 @@ llm_msec_t ngx_http_llm_store_steady(ngx_http_llm_store_t *store);
 
 /*
  * Admits one send to a provider: breaker, then a key with room for `need`.
- * `force`: this is the last target, an open breaker lets a capped probe pass.
+ * `force`: this is the last target, an open breaker lets a capped probe pass,
+ * and failed probes of the host are not looked at.
  * NGX_OK: *ticket is held.  NGX_DECLINED: *wait (ms; LLM_NEVER: waiting does
- * not help) and *cause (EXHAUSTED with an open breaker, or the class the keys
- * rest for) tell why; nothing is held.  *ticket is zeroed by the caller but for
- * ticket->inflight, when ngx_http_llm_store_enter() gave a slot: it becomes the
- * ticket's, and is given back at once on NGX_DECLINED.  `pool` may be NULL.
+ * not help) and *cause (EXHAUSTED with an open breaker or a host that is down,
+ * or the class the keys rest for) tell why; nothing is held.  *ticket is zeroed
+ * by the caller but for ticket->inflight, when ngx_http_llm_store_enter() gave
+ * a slot: it becomes the ticket's, and is given back at once on NGX_DECLINED.
+ * `pool` may be NULL.
  */
 ngx_int_t ngx_http_llm_store_admit(ngx_http_llm_store_t *store,
     ngx_http_llm_store_gate_t *gate, ngx_http_llm_store_pool_t *pool,
@@ -201,9 +205,17 @@ ngx_uint_t ngx_http_llm_store_has_budget(ngx_http_llm_store_t *store,
 ngx_uint_t ngx_http_llm_store_withdraw(ngx_http_llm_store_t *store,
     ngx_http_llm_store_gate_t *gate);
 
+/* Probes of the host, by the worker that has the lead: whether one is to be
+ * sent now, and what became of it (as llm_probe_report). */
+ngx_uint_t ngx_http_llm_store_probe_due(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_gate_t *gate);
+ngx_uint_t ngx_http_llm_store_probed(ngx_http_llm_store_t *store,
+    ngx_http_llm_store_gate_t *gate, ngx_uint_t ok);
+
 /* For health and status pages. */
 typedef struct {
     ngx_uint_t   breaker;                       /* llm_breaker_status_t */
+    ngx_uint_t   probe;                         /* llm_probe_status_t */
     ngx_uint_t   inflight;
     ngx_uint_t   waiting;
     llm_msec_t   open_until;

@@ -165,6 +165,14 @@ refused('a timeout that is no time', qr/"connect=soon"/,
     'llm_provider p { dialect openai; base_url http://127.0.0.1:1/v1; timeout connect=soon; }');
 refused('an error rate above 100 %', qr/"error_rate=150%"/,
     'llm_provider p { dialect openai; base_url http://127.0.0.1:1/v1; breaker error_rate=150%; }');
+refused('a probe of the mock', qr/"probe" is incompatible with "dialect mock" in llm_provider "p"/,
+    'llm_provider p { dialect mock; probe; }');
+refused('a probe with a word more', qr/"healthz"/,
+    'llm_provider p { dialect openai; base_url http://127.0.0.1:1/v1; probe healthz; }');
+refused('a probe too often', qr/"interval=1ms"/,
+    'llm_provider p { dialect openai; base_url http://127.0.0.1:1/v1; probe interval=1ms; }');
+refused('a path of a probe that is none', qr{invalid path "/a b" of "probe", no white space, control characters or "#" expected},
+    'llm_provider p { dialect openai; base_url http://127.0.0.1:1/v1; probe "/a b"; }');
 refused('a breaker without failures', qr/"failures=x"/,
     'llm_provider p { dialect openai; base_url http://127.0.0.1:1/v1; breaker failures=x; }');
 refused('inflight zero', qr/"0"/,
