@@ -104,6 +104,9 @@ static const ngx_http_llm_metrics_counter_t
     { "llm_unpriced_total", "Answers whose cost is not known.", NULL,
       offsetof(ngx_http_llm_meter_data_t, unpriced), 0 },
 
+    { "llm_resumes_total", "Streams that were cut elsewhere and went on here.",
+      NULL, offsetof(ngx_http_llm_meter_data_t, resumes), 0 },
+
     { NULL, NULL, NULL, 0, 0 }
 };
 

@@ -175,6 +175,8 @@ llm_reader_block(llm_reader_t *r)
         return llm_reader_call(r, &want[4], &want[5], &want[6]);
     }
 
+    r->s->untold = 1;
+
     return LLM_EVENT_PREFACE;
 }
 
@@ -195,6 +197,11 @@ llm_reader_delta(llm_reader_t *r)
     switch (r->s->block) {
 
     case LLM_BLOCK_TEXT:
+        if (!llm_hub_is(want[0].value, LLM_STR("text_delta"))) {
+            /* citations */
+            r->s->untold = 1;
+        }
+
         return llm_reader_text(r, LLM_DELTA_TEXT, want[1].kind,
                                want[1].value);
 
@@ -316,7 +323,10 @@ llm_reader_event(llm_reader_t *r, llm_str_t type)
         return llm_reader_done(r);
     }
 
-    /* ping, and what is not known yet */
+    if (!llm_str_eq(type, LLM_STR("ping"))) {
+        /* not known yet */
+        r->s->untold = 1;
+    }
 
     return LLM_EVENT_PREFACE;
 }

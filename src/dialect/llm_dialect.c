@@ -49,7 +49,8 @@ static const llm_dialect_t  llm_dialects[] = {
         .key_looks_right = llm_openai_key_looks_right,
         .request = llm_openai_request,
         .deltas = llm_openai_deltas,
-        .stream = llm_openai_stream
+        .stream = llm_openai_stream,
+        .prefill = llm_prefill_openai
     },
     {
         .name = LLM_STR("anthropic"),
@@ -69,7 +70,8 @@ static const llm_dialect_t  llm_dialects[] = {
         .key_looks_right = llm_openai_key_looks_right,
         .request = llm_anthropic_request,
         .deltas = llm_anthropic_deltas,
-        .stream = llm_anthropic_stream
+        .stream = llm_anthropic_stream,
+        .prefill = llm_prefill_anthropic
     },
     {
         .name = LLM_STR("gemini"),
@@ -87,6 +89,7 @@ static const llm_dialect_t  llm_dialects[] = {
         .request = llm_gemini_request,
         .deltas = llm_gemini_deltas,
         .stream = llm_gemini_stream,
+        .prefill = llm_prefill_gemini,
         .swaps = llm_gemini_swaps,
         .speech = &llm_gemini_speech
     },
@@ -107,6 +110,7 @@ static const llm_dialect_t  llm_dialects[] = {
         .request = llm_openai_request,
         .deltas = llm_openai_deltas,
         .stream = llm_openai_stream,
+        .prefill = llm_prefill_openai,
         .speech = &llm_openrouter_speech
     },
     {
@@ -124,7 +128,8 @@ static const llm_dialect_t  llm_dialects[] = {
         .key_looks_right = llm_openai_key_looks_right,
         .request = llm_openai_request,
         .deltas = llm_openai_deltas,
-        .stream = llm_openai_stream
+        .stream = llm_openai_stream,
+        .prefill = llm_prefill_openai
     }
 };
 

@@ -14,6 +14,7 @@
 #include "llm_keypool.h"
 #include "llm_delta.h"
 #include "llm_models.h"
+#include "llm_prefill.h"
 #include "llm_price.h"
 #include "llm_request.h"
 #include "llm_speech.h"
@@ -68,6 +69,8 @@ typedef struct {
                                            transcript.text.done …) */
     unsigned        content:1;          /* content was seen */
     unsigned        needs_done:1;       /* clients of it expect [DONE] */
+    unsigned        untold:1;           /* something was shown that no delta
+                                           tells of */
     uint32_t        malformed;
     uint32_t        events;
     llm_class_t     error;
@@ -168,6 +171,11 @@ struct llm_dialect_s {
     /* `event`, which gives the deltas of the event as well. */
     llm_event_t (*stream)(llm_stream_t *s, const llm_sse_event_t *ev,
         llm_buf_t *mem, const llm_sink_t *sink);
+
+    /* Makes a request go on with a text: what its API has for that.  As
+     * llm_prefill_openai(). */
+    llm_rc_t (*prefill)(llm_str_t body, llm_prefill_t *p, llm_buf_t *mem,
+        llm_edits_t *edits);
 
     /* What else it serves; ends with LLM_EP_UNKNOWN.  NULL: nothing. */
     const llm_swap_t  *swaps;

@@ -104,6 +104,8 @@ typedef struct {
     ngx_http_llm_store_switch_t  enabled;       /* off: enabled off, or no key
                                                    is left */
     ngx_http_llm_store_meter_t   meter;         /* of sends without a model */
+    llm_prefill_way_t            prefill;       /* how a text is continued */
+    unsigned                     prefill_echo:1;    /* ... and repeated */
     unsigned                     client_key:1;  /* key client; */
 } ngx_http_llm_provider_t;
 
@@ -142,7 +144,8 @@ struct ngx_http_llm_route_s {
     ngx_str_t                    name;
     ngx_http_llm_target_t       *targets;
     ngx_uint_t                   ntargets;
-    ngx_flag_t                   resume;        /* resume on; see docs */
+    ngx_flag_t                   resume;        /* cut streams go on */
+    size_t                       resume_max;    /* text that is kept for it */
     ngx_http_llm_store_forecast_t  output;      /* tokens of its answers */
     unsigned                     internal:1;
     unsigned                     implicit:1;    /* made for llm_pass A B C */

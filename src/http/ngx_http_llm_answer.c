@@ -16,12 +16,12 @@ static void ngx_http_llm_choose_mode(ngx_http_llm_ctx_t *ctx);
 static ngx_int_t ngx_http_llm_read_body(ngx_http_llm_ctx_t *ctx);
 static ngx_int_t ngx_http_llm_after_hold(ngx_http_llm_ctx_t *ctx,
     ngx_int_t rc);
+static ngx_int_t ngx_http_llm_commit_events(ngx_http_llm_ctx_t *ctx,
+    ngx_int_t rc);
 static ngx_int_t ngx_http_llm_after_collect(ngx_http_llm_ctx_t *ctx,
     ngx_int_t rc);
 static ngx_int_t ngx_http_llm_fail(ngx_http_llm_ctx_t *ctx, llm_class_t class);
-static ngx_int_t ngx_http_llm_end(ngx_http_llm_ctx_t *ctx);
 static ngx_int_t ngx_http_llm_commit(ngx_http_llm_ctx_t *ctx);
-static void ngx_http_llm_arm(ngx_http_llm_ctx_t *ctx, ngx_msec_t timeout);
 static ngx_uint_t ngx_http_llm_type_is(ngx_str_t *type, const char *prefix);
 static void ngx_http_llm_read_answer(ngx_http_llm_ctx_t *ctx, llm_str_t body,
     llm_buf_t *mem);
@@ -116,6 +116,7 @@ ngx_http_llm_choose_mode(ngx_http_llm_ctx_t *ctx)
         ngx_http_llm_arm(ctx, timeout->first);
 
     } else if (send->translated
+               || ctx->request->header_sent
                || ctx->endpoint == LLM_EP_CHAT
                || ctx->endpoint == LLM_EP_MESSAGES
                || ctx->endpoint == LLM_EP_TRANSCRIPTIONS
@@ -172,6 +173,10 @@ ngx_http_llm_read_body(ngx_http_llm_ctx_t *ctx)
         return ngx_http_llm_commit(ctx);
     }
 
+    if (ctx->relay) {
+        ctx->request->upstream->state->response_length += b->last - b->pos;
+    }
+
     rc = ngx_http_llm_frame(ctx, b);
 
     b->pos = b->start;
@@ -198,6 +203,9 @@ ngx_http_llm_read_body(ngx_http_llm_ctx_t *ctx)
     case NGX_HTTP_LLM_ANSWER_HOLD:
         return ngx_http_llm_after_hold(ctx, rc);
 
+    case NGX_HTTP_LLM_ANSWER_EVENTS:
+        return ngx_http_llm_relay_read(ctx, rc);
+
     default:
         /* an attempt that is over waits for its posted event; a provider that
          * sends on must not be read until it tires */
@@ -212,6 +220,20 @@ ngx_http_llm_after_hold(ngx_http_llm_ctx_t *ctx, ngx_int_t rc)
     ngx_http_llm_events_t  *e;
 
     e = ctx->events;
+
+    if (ngx_http_llm_is_resuming(ctx)) {
+
+        if (e->commit) {
+            /* it went on before it failed, if it did */
+            return ngx_http_llm_commit_events(ctx, rc);
+        }
+
+        if (e->state.content && !e->failed && rc == NGX_AGAIN) {
+            /* it may take as long as the first one did to repeat that */
+            ngx_http_llm_arm(ctx, ctx->send->target->provider->timeout.idle);
+            return NGX_AGAIN;
+        }
+    }
 
     if (e->failed) {
         /* an error event in front of everything is a refusal with status 200 */
@@ -234,13 +256,25 @@ ngx_http_llm_after_hold(ngx_http_llm_ctx_t *ctx, ngx_int_t rc)
     }
 
     if (e->commit
-        || e->held > NGX_HTTP_LLM_HOLD_BYTES
-        || e->held_events > NGX_HTTP_LLM_HOLD_EVENTS)
+        || (!ngx_http_llm_is_resuming(ctx)
+            && (e->held > NGX_HTTP_LLM_HOLD_BYTES
+                || e->held_events > NGX_HTTP_LLM_HOLD_EVENTS)))
     {
-        return ngx_http_llm_commit(ctx);
+        return ngx_http_llm_commit_events(ctx, rc);
     }
 
     return NGX_AGAIN;
+}
+
+
+static ngx_int_t
+ngx_http_llm_commit_events(ngx_http_llm_ctx_t *ctx, ngx_int_t rc)
+{
+    if (ngx_http_llm_commit(ctx) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ctx->relay ? ngx_http_llm_relay_begin(ctx, rc) : NGX_OK;
 }
 
 
@@ -264,7 +298,7 @@ ngx_http_llm_after_collect(ngx_http_llm_ctx_t *ctx, ngx_int_t rc)
 
     if (b && (size_t) (b->last - b->pos) >= ctx->llcf->max_answer) {
 
-        if (ctx->analyze || send->translated) {
+        if (ctx->analyze || send->translated || ctx->request->header_sent) {
             return ngx_http_llm_fail(ctx, LLM_CLASS_BAD_ANSWER);
         }
 
@@ -312,7 +346,7 @@ ngx_http_llm_fail(ngx_http_llm_ctx_t *ctx, llm_class_t class)
 
 /* The attempt is over; the connection is kept if its body was read whole. */
 
-static ngx_int_t
+ngx_int_t
 ngx_http_llm_end(ngx_http_llm_ctx_t *ctx)
 {
     ngx_http_llm_send_t  *send;
@@ -327,6 +361,25 @@ ngx_http_llm_end(ngx_http_llm_ctx_t *ctx)
     }
 
     return NGX_AGAIN;
+}
+
+
+/* From here on the client has a part of this target's answer. */
+
+void
+ngx_http_llm_serve(ngx_http_llm_ctx_t *ctx)
+{
+    ctx->state = NGX_HTTP_LLM_STREAMING;
+    ctx->served = ctx->send->target;
+
+    if (!ctx->committed) {
+        ctx->committed = 1;
+        ctx->first_at = ngx_current_msec;
+    }
+
+    if (ctx->shed.kind == LLM_SHED_FIRST) {
+        ngx_http_llm_shed_prove(&ctx->lmcf->store, &ctx->shed, LLM_CLASS_OK);
+    }
 }
 
 
@@ -345,15 +398,11 @@ ngx_http_llm_commit(ngx_http_llm_ctx_t *ctx)
         send->answer = NGX_HTTP_LLM_ANSWER_EVENTS;
     }
 
-    ctx->state = NGX_HTTP_LLM_STREAMING;
-    ctx->committed = 1;
-    ctx->first_at = ngx_current_msec;
-    ctx->served = send->target;
-
+    ngx_http_llm_serve(ctx);
     ngx_http_llm_session_learn(ctx);
 
-    if (ctx->shed.kind == LLM_SHED_FIRST) {
-        ngx_http_llm_shed_prove(&ctx->lmcf->store, &ctx->shed, LLM_CLASS_OK);
+    if (r->header_sent) {
+        return NGX_OK;
     }
 
     /* nginx arms it before every read from here on */
@@ -388,7 +437,7 @@ ngx_http_llm_commit(ngx_http_llm_ctx_t *ctx)
 /* Timers of an attempt's phases: nginx arms one when the request is sent and
  * never again before the commit. */
 
-static void
+void
 ngx_http_llm_arm(ngx_http_llm_ctx_t *ctx, ngx_msec_t timeout)
 {
     ngx_event_t  *rev;
@@ -534,6 +583,12 @@ ngx_http_llm_read_answer(ngx_http_llm_ctx_t *ctx, llm_str_t body,
     llm_usage_merge(&ctx->usage, &answer.usage);
 
     if (answer.class != LLM_CLASS_OK) {
+        return;
+    }
+
+    if (ctx->request->header_sent) {
+        /* events were promised */
+        send->outcome.class = ngx_http_llm_relay_collected(ctx, body);
         return;
     }
 

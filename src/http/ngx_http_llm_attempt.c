@@ -18,6 +18,8 @@ static ngx_int_t ngx_http_llm_admit(ngx_http_llm_ctx_t *ctx);
 static void ngx_http_llm_exhausted(ngx_http_llm_ctx_t *ctx, llm_class_t cause,
     llm_msec_t wait);
 static void ngx_http_llm_send(ngx_http_llm_ctx_t *ctx);
+static void ngx_http_llm_send_anew(ngx_http_llm_ctx_t *ctx);
+static void ngx_http_llm_attempt_failed(ngx_http_llm_ctx_t *ctx);
 static llm_do_t ngx_http_llm_plan(ngx_http_llm_ctx_t *ctx, llm_class_t class,
     llm_msec_t wait, ngx_uint_t next, llm_msec_t *delay);
 static ngx_uint_t ngx_http_llm_next_target(ngx_http_llm_ctx_t *ctx,
@@ -121,7 +123,7 @@ ngx_http_llm_pick(ngx_http_llm_ctx_t *ctx)
     ngx_memzero(ctx->send, sizeof(ngx_http_llm_send_t));
 
     if (ngx_http_llm_is_barred(ctx) && ctx->object == NULL
-        && ngx_http_llm_leave(ctx) != NGX_OK)
+        && (ctx->committed || ngx_http_llm_leave(ctx) != NGX_OK))
     {
         if (ctx->class == LLM_CLASS_OK) {
             ctx->code = LLM_CODE_GATEWAY_NO_TARGET;
@@ -142,6 +144,10 @@ ngx_http_llm_pick(ngx_http_llm_ctx_t *ctx)
 
     if (rc == NGX_OK) {
         rc = ngx_http_llm_translate(ctx);
+    }
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_llm_resume_prepare(ctx);
     }
 
     if (rc == NGX_OK) {
@@ -314,6 +320,12 @@ ngx_http_llm_send(ngx_http_llm_ctx_t *ctx)
                                    &ctx->llcf->retry);
     }
 
+    if (ngx_http_llm_relay_want(ctx) != NGX_OK) {
+        /* nobody can go on with the answer, which is served all the same */
+        ngx_log_error(NGX_LOG_ERR, ctx->request->connection->log, 0,
+                      "llm stream cannot be resumed: no memory");
+    }
+
     ngx_http_llm_wait(ctx, provider->timeout.total);
 
     send->started = ngx_current_msec;
@@ -330,8 +342,6 @@ ngx_http_llm_send(ngx_http_llm_ctx_t *ctx)
 void
 ngx_http_llm_attempt_over(ngx_http_llm_ctx_t *ctx)
 {
-    llm_msec_t            wait;
-    llm_class_t           class;
     ngx_http_llm_send_t  *send;
 
     send = ctx->send;
@@ -344,20 +354,17 @@ ngx_http_llm_attempt_over(ngx_http_llm_ctx_t *ctx)
 
     ctx->request->connection->log->action = "choosing a provider";
 
-    ctx->waited += ngx_current_msec - send->started;
+    if (send->relayed) {
+        ngx_http_llm_relay_over(ctx);
+        return;
+    }
+
+    if (!ctx->committed) {
+        ctx->waited += ngx_current_msec - send->started;
+    }
 
     if (ctx->no_cache && send->cached) {
-
-        /* a stale connection: the same send again, with the same ticket */
-
-        send->cached = 0;
-        send->gets = 0;
-        send->answer = NGX_HTTP_LLM_ANSWER_HEAD;
-        ngx_memzero(&send->frame, sizeof(ngx_http_llm_frame_t));
-        send->status_at = 0;
-
-        ngx_http_llm_wait(ctx, send->target->provider->timeout.total);
-        ngx_http_llm_upstream_start(ctx);
+        ngx_http_llm_send_anew(ctx);
         return;
     }
 
@@ -372,10 +379,12 @@ ngx_http_llm_attempt_over(ngx_http_llm_ctx_t *ctx)
         }
     }
 
-    class = send->outcome.class;
-    wait = send->outcome.wait;
+    if (send->relayed) {
+        ngx_http_llm_relay_over(ctx);
+        return;
+    }
 
-    if (class == LLM_CLASS_OK) {
+    if (send->outcome.class == LLM_CLASS_OK) {
         ctx->served = send->target;
         ctx->first_at = ngx_current_msec;
         ngx_http_llm_object_learn(ctx);
@@ -387,12 +396,54 @@ ngx_http_llm_attempt_over(ngx_http_llm_ctx_t *ctx)
         return;
     }
 
+    ngx_http_llm_attempt_failed(ctx);
+}
+
+
+/* A stale connection: the same send again, with the same ticket. */
+
+static void
+ngx_http_llm_send_anew(ngx_http_llm_ctx_t *ctx)
+{
+    ngx_http_llm_send_t  *send;
+
+    send = ctx->send;
+
+    send->cached = 0;
+    send->gets = 0;
+    send->answer = NGX_HTTP_LLM_ANSWER_HEAD;
+    ngx_memzero(&send->frame, sizeof(ngx_http_llm_frame_t));
+    send->status_at = 0;
+
+    ngx_http_llm_wait(ctx, send->target->provider->timeout.total);
+    ngx_http_llm_upstream_start(ctx);
+}
+
+
+static void
+ngx_http_llm_attempt_failed(ngx_http_llm_ctx_t *ctx)
+{
+    llm_msec_t            wait;
+    llm_class_t           class;
+    ngx_http_llm_send_t  *send;
+
+    send = ctx->send;
+    class = send->outcome.class;
+    wait = send->outcome.wait;
+
     ngx_http_llm_record_end(send->record, send->frame.status.code,
                             &send->content_type, 0);
 
     ngx_http_llm_log_send(ctx, class, wait);
     ngx_http_llm_report(ctx);
     ngx_http_llm_remember(ctx);
+
+    if (ngx_http_llm_is_resuming(ctx)
+        && ngx_http_llm_resume_retry(ctx, class) == NGX_OK)
+    {
+        return;
+    }
+
     ngx_http_llm_decide(ctx, class, wait);
 }
 
@@ -449,7 +500,7 @@ ngx_http_llm_decide(ngx_http_llm_ctx_t *ctx, llm_class_t class,
 
     case LLM_DO_GIVE_UP:
 
-        if (ngx_http_llm_fall(ctx, class)) {
+        if (!ctx->committed && ngx_http_llm_fall(ctx, class)) {
             ngx_http_llm_pick(ctx);
             return;
         }
@@ -554,6 +605,11 @@ ngx_http_llm_give_up(ngx_http_llm_ctx_t *ctx)
         && ctx->code == LLM_CODE_NONE && ngx_http_llm_budget_is_over(ctx))
     {
         ctx->code = LLM_CODE_POLICY_BUDGET_EXCEEDED;
+    }
+
+    if (ctx->request->header_sent) {
+        ngx_http_llm_relay_give_up(ctx);
+        return;
     }
 
     ngx_http_llm_settle(ctx, ctx->class);

@@ -360,10 +360,12 @@ ngx_http_llm_budget_leave(ngx_http_llm_ctx_t *ctx, uint64_t cost)
 }
 
 
-/* A failed send: who worked on it sends a bill for the prompt. */
+/* A failed send: who worked on it sends a bill for the prompt, and for what it
+ * had answered. */
 
 void
-ngx_http_llm_budget_failed(ngx_http_llm_ctx_t *ctx, ngx_uint_t worked)
+ngx_http_llm_budget_failed(ngx_http_llm_ctx_t *ctx, ngx_uint_t worked,
+    uint64_t output)
 {
     uint64_t                   cost;
     ngx_http_llm_admission_t  *a;
@@ -378,7 +380,7 @@ ngx_http_llm_budget_failed(ngx_http_llm_ctx_t *ctx, ngx_uint_t worked)
 
     if (worked) {
         ngx_http_llm_policy_estimate(ctx, a);
-        cost = ngx_http_llm_policy_cost(ctx->send->target, a->input, 0,
+        cost = ngx_http_llm_policy_cost(ctx->send->target, a->input, output,
                                         a->audio_ms);
         a->billed += cost;
         ngx_http_llm_policy_raise(ctx);

@@ -110,6 +110,18 @@ ngx_http_llm_compose_edits(ngx_http_llm_ctx_t *ctx,
         return NGX_ERROR;
     }
 
+    for (i = 0; ctx->resume && i < ctx->resume->edits.n; i++) {
+        e = &ctx->resume->edits.edit[i];
+
+        /* what the target sets or leaves out anyway is no limit of ours */
+
+        if (llm_edits_add(&edits, e->at, e->cut, e->text) != LLM_OK
+            && e->cut == 0)
+        {
+            return NGX_ERROR;
+        }
+    }
+
     at = 0;
 
     for (i = 0; i < edits.n; i++) {

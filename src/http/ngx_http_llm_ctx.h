@@ -21,6 +21,8 @@
  * head.c, frame.c       an answer's head and the framing of its body
  * answer.c, events.c    the answer up to the commit, and its events
  * stream.c              what goes through after the commit, and its end
+ * relay.c               ... of an answer that we send ourselves
+ * resume.c, told.c      a cut stream goes on with another answer; what it is
  * upgrade.c, tunnel.c   WebSocket: the handshake, and the session behind it
  * respond.c             everything the module answers by itself
  * shed.c                its priority, and whether it is let in at all
@@ -36,6 +38,7 @@
 
 #include "ngx_http_llm.h"
 #include "llm_front.h"
+#include "llm_resume.h"
 #include "ngx_http_llm_shed.h"
 
 
@@ -43,6 +46,8 @@
 #define NGX_HTTP_LLM_ERROR_DRAIN  65536     /* read of one, to keep alive */
 #define NGX_HTTP_LLM_HOLD_EVENTS  64        /* before the first content ... */
 #define NGX_HTTP_LLM_HOLD_BYTES   65536   /* ... a stream commits after these */
+#define NGX_HTTP_LLM_CUTS_MAX     4         /* of one stream, that go on */
+#define NGX_HTTP_LLM_LAST_BYTES   1000      /* ms, from [DONE] to the end */
 /* "boundary" of forms we make; 32 hex digits follow */
 #define NGX_HTTP_LLM_BOUNDARY     "llm-gateway-"
 
@@ -109,7 +114,8 @@ typedef struct {
     llm_reply_t                 *reply;     /* of a translated stream */
     ngx_buf_t                   *writing;   /* its deltas of this read */
     unsigned                     copy:1;    /* bytes must outlive u->buffer */
-    unsigned                     failed:1;  /* an error event went out */
+    unsigned                     failed:1;  /* an error event came */
+    unsigned                     withheld:1;    /* ... and did not go out */
     unsigned                     commit:1;
     unsigned                     broken:1;  /* a delta could not be written */
 } ngx_http_llm_events_t;
@@ -144,6 +150,7 @@ typedef struct {
     unsigned                     json_checked:1;    /* the content, as JSON */
     unsigned                     json_invalid:1;
     unsigned                     empty:1;   /* an answer that says nothing */
+    unsigned                     relayed:1; /* we send its events ourselves */
 } ngx_http_llm_send_t;
 
 
@@ -152,6 +159,48 @@ typedef struct {
     llm_buf_t                    text;
     ngx_uint_t                   send;          /* the attempt that it is of */
 } ngx_http_llm_heard_t;
+
+
+/* The output of an answer that we send ourselves. */
+typedef struct {
+    ngx_chain_t                 *free;
+    ngx_chain_t                 *busy;
+    ngx_recv_pt                  recv;    /* of the provider's connection, while
+                                             ours stands for it */
+    unsigned                     blocked:1; /* the client is behind, and the
+                                               provider is not read */
+} ngx_http_llm_relay_t;
+
+
+/* An answer that was cut, and its part of the bill. */
+typedef struct {
+    ngx_http_llm_target_t       *target;
+    llm_usage_t                  usage;
+    uint64_t                     tokens;        /* that it showed, about */
+} ngx_http_llm_part_t;
+
+
+/* What the client was shown, and who goes on with it. */
+typedef struct {
+    llm_told_t                   told;
+    llm_resume_t                 rest;        /* of the attempt that is to */
+    llm_edits_t                  edits;       /* to its body: the text so far */
+    u_char                      *text;          /* ... in them */
+    u_char                      *scratch;
+    size_t                       scratch_size;
+    uint64_t                     tokens;        /* shown before this attempt */
+    uint64_t                     prompt;        /* of the first; LLM_UNKNOWN */
+    llm_usage_t                  usage;         /* told before it went on */
+    uint64_t                     afresh;        /* targets that refuse a text
+                                                   to go on with, as bits */
+    ngx_uint_t                   resumes;       /* times another one went on */
+    ngx_uint_t                   cuts;
+    ngx_http_llm_part_t          part[NGX_HTTP_LLM_CUTS_MAX];
+    unsigned                     prefixed:1;    /* this one got the text */
+    unsigned                     timeout:1;     /* what ended the last */
+    unsigned                     told_some:1;   /* this event has deltas */
+    unsigned                     dated:1;       /* when the first began */
+} ngx_http_llm_resume_t;
 
 
 struct ngx_http_llm_ctx_s {
@@ -232,6 +281,8 @@ struct ngx_http_llm_ctx_s {
 
     /* the answer */
     ngx_http_llm_events_t       *events;        /* NULL: collected */
+    ngx_http_llm_relay_t        *relay;         /* NULL: nginx sends it */
+    ngx_http_llm_resume_t       *resume;        /* NULL: nobody goes on */
     llm_usage_t                  usage;
     uint64_t                     cost;          /* nano-dollars */
     ngx_http_llm_target_t       *served;        /* by whom */
@@ -420,12 +471,13 @@ ngx_int_t ngx_http_llm_policy_headers(ngx_http_llm_ctx_t *ctx);
 
 /* budget.c: budgets of the provider of a send.  enter: NGX_OK, or NGX_DECLINED
  * with the time until it may be asked again; leave, failed: what it cost, or
- * whether a failed one had been worked on.  is_over: some provider's budget is
- * used up.  The values of two variables: the rule that refused, and how much of
- * budgets is used, in percent. */
+ * whether a failed one had been worked on and how much it had answered.
+ * is_over: some provider's budget is used up.  The values of two variables: the
+ * rule that refused, and how much of budgets is used, in percent. */
 ngx_int_t ngx_http_llm_budget_enter(ngx_http_llm_ctx_t *ctx, llm_msec_t *wait);
 void ngx_http_llm_budget_leave(ngx_http_llm_ctx_t *ctx, uint64_t cost);
-void ngx_http_llm_budget_failed(ngx_http_llm_ctx_t *ctx, ngx_uint_t worked);
+void ngx_http_llm_budget_failed(ngx_http_llm_ctx_t *ctx, ngx_uint_t worked,
+    uint64_t output);
 ngx_uint_t ngx_http_llm_budget_is_over(ngx_http_llm_ctx_t *ctx);
 void ngx_http_llm_policy_limited(ngx_http_llm_ctx_t *ctx, ngx_str_t *s);
 uint64_t ngx_http_llm_budget_percent(ngx_http_llm_ctx_t *ctx);
@@ -563,6 +615,7 @@ llm_event_t ngx_http_llm_translate_event(ngx_http_llm_ctx_t *ctx,
 ngx_int_t ngx_http_llm_translate_error(ngx_http_llm_ctx_t *ctx);
 ngx_int_t ngx_http_llm_translate_end(ngx_http_llm_ctx_t *ctx,
     llm_str_t *text);
+void ngx_http_llm_put_delta(void *data, const llm_delta_t *delta);
 
 /*
  * speech.c.  speech: how the provider of this attempt is asked for a transcript
@@ -627,10 +680,14 @@ ngx_table_elt_t *ngx_http_llm_find_header(ngx_http_request_t *r,
 /* head.c: NGX_OK when the whole head was read, NGX_AGAIN, NGX_ERROR. */
 ngx_int_t ngx_http_llm_parse_head(ngx_http_llm_ctx_t *ctx);
 
-/* answer.c: u->process_header of every attempt; whether a body without length
- * was whole when its connection ended; what was collected or drained, read into
- * send->outcome. */
+/* answer.c: u->process_header of every attempt; the commit of one; its end, for
+ * process_header to return; the timer of what is read next; whether a body
+ * without length was whole when its connection ended; what was collected or
+ * drained, read into send->outcome. */
 ngx_int_t ngx_http_llm_process_header(ngx_http_request_t *r);
+void ngx_http_llm_serve(ngx_http_llm_ctx_t *ctx);
+ngx_int_t ngx_http_llm_end(ngx_http_llm_ctx_t *ctx);
+void ngx_http_llm_arm(ngx_http_llm_ctx_t *ctx, ngx_msec_t timeout);
 ngx_uint_t ngx_http_llm_answer_eof(ngx_http_llm_ctx_t *ctx);
 void ngx_http_llm_answer_classify(ngx_http_llm_ctx_t *ctx);
 
@@ -648,10 +705,69 @@ ngx_int_t ngx_http_llm_pass_bytes(ngx_http_llm_ctx_t *ctx, u_char *p, size_t n);
 ngx_buf_t *ngx_http_llm_own_buf(ngx_http_llm_ctx_t *ctx, size_t size);
 ngx_int_t ngx_http_llm_link_buf(ngx_http_llm_ctx_t *ctx, ngx_buf_t *b);
 
-/* stream.c: nginx's input filter, and the end of a committed answer. */
+/* stream.c: nginx's input filter, and the end of a committed answer; events of
+ * our own; whether the stream of this attempt was complete. */
 ngx_int_t ngx_http_llm_input_filter_init(void *data);
 ngx_int_t ngx_http_llm_input_filter(void *data, ssize_t bytes);
 void ngx_http_llm_stream_end(ngx_http_llm_ctx_t *ctx, ngx_int_t rc);
+ngx_int_t ngx_http_llm_send_done(ngx_http_llm_ctx_t *ctx);
+void ngx_http_llm_send_error_event(ngx_http_llm_ctx_t *ctx, llm_code_t code,
+    llm_str_t message);
+
+#define ngx_http_llm_stream_is_whole(e)                                       \
+    (!(e)->failed && !(e)->broken && llm_stream_complete(&(e)->state))
+
+/*
+ * relay.c: an answer that we send ourselves, so that nginx never sees a commit
+ * and another attempt may follow it.  want: before an attempt, whether that is
+ * so.  begin: in place of the commit, with what the framing said; read: what
+ * follows a read.  Both return what process_header() does.  ended: nginx saw
+ * the end of the connection, perhaps in an event without its blank line.  over:
+ * the attempt has ended.  unwrap: the connection is nginx's again.  handlers:
+ * the client's events while we send.  collected: a whole answer where events
+ * were promised becomes some; its class.  give_up: nothing is left to try, and
+ * the header went out.
+ */
+ngx_int_t ngx_http_llm_relay_want(ngx_http_llm_ctx_t *ctx);
+ngx_int_t ngx_http_llm_relay_begin(ngx_http_llm_ctx_t *ctx, ngx_int_t rc);
+ngx_int_t ngx_http_llm_relay_read(ngx_http_llm_ctx_t *ctx, ngx_int_t rc);
+void ngx_http_llm_relay_ended(ngx_http_llm_ctx_t *ctx,
+    ngx_http_upstream_state_t *state);
+void ngx_http_llm_relay_over(ngx_http_llm_ctx_t *ctx);
+void ngx_http_llm_relay_unwrap(ngx_http_llm_ctx_t *ctx, ngx_connection_t *c);
+void ngx_http_llm_relay_handlers(ngx_http_llm_ctx_t *ctx);
+llm_class_t ngx_http_llm_relay_collected(ngx_http_llm_ctx_t *ctx,
+    llm_str_t body);
+void ngx_http_llm_relay_give_up(ngx_http_llm_ctx_t *ctx);
+
+/*
+ * resume.c: a stream that was cut goes on with another answer.  want: whether
+ * that may happen; can: whether it can be done now.  resume: it was cut; NGX_OK
+ * when another attempt was started.  prepare: before an attempt is sent; retry:
+ * it failed before it went on; NGX_OK when something else was started.  begin:
+ * an attempt goes on.  usage: what it used, as the client is told; total: usage
+ * and cost of all of them.
+ */
+ngx_int_t ngx_http_llm_resume_want(ngx_http_llm_ctx_t *ctx);
+ngx_uint_t ngx_http_llm_resume_can(ngx_http_llm_ctx_t *ctx);
+ngx_int_t ngx_http_llm_resume(ngx_http_llm_ctx_t *ctx);
+ngx_int_t ngx_http_llm_resume_prepare(ngx_http_llm_ctx_t *ctx);
+ngx_int_t ngx_http_llm_resume_retry(ngx_http_llm_ctx_t *ctx,
+    llm_class_t class);
+void ngx_http_llm_resume_begin(ngx_http_llm_ctx_t *ctx);
+void ngx_http_llm_resume_usage(ngx_http_llm_ctx_t *ctx, llm_usage_t *usage);
+void ngx_http_llm_resume_total(ngx_http_llm_ctx_t *ctx);
+
+/* Whether an answer was cut, and this attempt is to go on with it. */
+#define ngx_http_llm_is_resuming(ctx)                                         \
+    ((ctx)->resume && (ctx)->resume->cuts)
+
+/* told.c: what the client is shown.  init: before the events of an attempt are
+ * read; event: in place of the dialect's; put: a delta of it. */
+void ngx_http_llm_told_init(ngx_http_llm_ctx_t *ctx);
+llm_event_t ngx_http_llm_told_event(ngx_http_llm_ctx_t *ctx,
+    const llm_sse_event_t *ev, llm_buf_t *mem);
+void ngx_http_llm_told_put(void *data, const llm_delta_t *delta);
 
 /* feedback.c: an answer is about to be sent; votes for it are welcome. */
 void ngx_http_llm_feedback_open(ngx_http_llm_ctx_t *ctx);

@@ -21,7 +21,7 @@ static ngx_int_t ngx_http_llm_event_passes(ngx_http_llm_ctx_t *ctx,
     llm_str_t raw);
 static ngx_int_t ngx_http_llm_event_verdict(ngx_http_llm_ctx_t *ctx,
     const llm_sse_event_t *ev, llm_event_t verdict);
-static ngx_chain_t *ngx_http_llm_free_link(ngx_http_upstream_t *u,
+static ngx_chain_t *ngx_http_llm_free_link(ngx_http_llm_ctx_t *ctx,
     ngx_buf_t *b);
 
 
@@ -53,8 +53,11 @@ ngx_http_llm_events_init(ngx_http_llm_ctx_t *ctx)
     e->held_events = 0;
     e->copy = 1;
     e->failed = 0;
+    e->withheld = 0;
     e->commit = 0;
     e->broken = 0;
+
+    ngx_http_llm_told_init(ctx);
 
     return ngx_http_llm_translate_init(ctx);
 }
@@ -289,8 +292,9 @@ ngx_http_llm_event_passes(ngx_http_llm_ctx_t *ctx, llm_str_t raw)
 
     e->held_events++;
 
-    if (send->translated) {
-        verdict = ngx_http_llm_translate_event(ctx, &ev, &mem);
+    if (send->translated || ngx_http_llm_is_resuming(ctx)) {
+        verdict = ctx->resume ? ngx_http_llm_told_event(ctx, &ev, &mem)
+                              : ngx_http_llm_translate_event(ctx, &ev, &mem);
         rc = ngx_http_llm_event_verdict(ctx, &ev, verdict);
 
         if (rc == NGX_OK && verdict == LLM_EVENT_ERROR
@@ -304,7 +308,8 @@ ngx_http_llm_event_passes(ngx_http_llm_ctx_t *ctx, llm_str_t raw)
         return (rc == NGX_ERROR || e->broken) ? NGX_ERROR : NGX_DECLINED;
     }
 
-    verdict = send->dialect->event(&e->state, &ev, &mem);
+    verdict = ctx->resume ? ngx_http_llm_told_event(ctx, &ev, &mem)
+                          : send->dialect->event(&e->state, &ev, &mem);
 
     if (ctx->endpoint == LLM_EP_RESPONSES && !ctx->learned) {
         ngx_http_llm_object_learn_event(ctx, ev.data);
@@ -343,9 +348,22 @@ ngx_http_llm_event_verdict(ngx_http_llm_ctx_t *ctx, const llm_sse_event_t *ev,
     case LLM_EVENT_ERROR:
         e->failed = 1;
         ngx_http_llm_keep_text(ctx, &e->state.message);
+
+        if (e->commit && ngx_http_llm_resume_can(ctx)) {
+            /* it is for whoever goes on */
+            e->withheld = 1;
+            return NGX_DECLINED;
+        }
+
         return e->commit ? NGX_OK : NGX_ERROR;
 
     case LLM_EVENT_CONTENT:
+
+        if (ngx_http_llm_is_resuming(ctx)) {
+            /* what of it is new commits */
+            return ctx->resume->rest.differs ? NGX_ERROR : NGX_OK;
+        }
+
         e->commit = 1;
 
         if (ctx->heard) {
@@ -393,7 +411,8 @@ ngx_http_llm_pass_bytes(ngx_http_llm_ctx_t *ctx, u_char *p, size_t n)
     }
 
     if (ctx->events->copy) {
-        b = ngx_create_temp_buf(ctx->request->pool, n);
+        b = ctx->relay ? ngx_http_llm_own_buf(ctx, n)
+                       : ngx_create_temp_buf(ctx->request->pool, n);
         if (b == NULL) {
             return NGX_ERROR;
         }
@@ -406,7 +425,7 @@ ngx_http_llm_pass_bytes(ngx_http_llm_ctx_t *ctx, u_char *p, size_t n)
 
     u = ctx->request->upstream;
 
-    cl = ngx_http_llm_free_link(u, NULL);
+    cl = ngx_http_llm_free_link(ctx, NULL);
 
     if (cl == NULL) {
         cl = ngx_chain_get_free_buf(ctx->request->pool, &cl);
@@ -442,12 +461,9 @@ ngx_http_llm_pass_bytes(ngx_http_llm_ctx_t *ctx, u_char *p, size_t n)
 ngx_int_t
 ngx_http_llm_link_buf(ngx_http_llm_ctx_t *ctx, ngx_buf_t *b)
 {
-    ngx_chain_t          *cl;
-    ngx_http_upstream_t  *u;
+    ngx_chain_t  *cl;
 
-    u = ctx->request->upstream;
-
-    cl = ngx_http_llm_free_link(u, b);
+    cl = ngx_http_llm_free_link(ctx, b);
 
     if (cl == NULL) {
         cl = ngx_alloc_chain_link(ctx->request->pool);
@@ -456,7 +472,7 @@ ngx_http_llm_link_buf(ngx_http_llm_ctx_t *ctx, ngx_buf_t *b)
         }
     }
 
-    b->tag = u->output.tag;
+    b->tag = (ngx_buf_tag_t) &ngx_http_llm_gateway_module;
 
     cl->buf = b;
     cl->next = NULL;
@@ -474,11 +490,13 @@ ngx_http_llm_link_buf(ngx_http_llm_ctx_t *ctx, ngx_buf_t *b)
  * memory of its own. */
 
 static ngx_chain_t *
-ngx_http_llm_free_link(ngx_http_upstream_t *u, ngx_buf_t *b)
+ngx_http_llm_free_link(ngx_http_llm_ctx_t *ctx, ngx_buf_t *b)
 {
     ngx_chain_t  *cl, **ll;
 
-    for (ll = &u->free_bufs; *ll; ll = &(*ll)->next) {
+    ll = ctx->relay ? &ctx->relay->free : &ctx->request->upstream->free_bufs;
+
+    for ( /* void */ ; *ll; ll = &(*ll)->next) {
         cl = *ll;
 
         if (b ? cl->buf == b : cl->buf->memory) {

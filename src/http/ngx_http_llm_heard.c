@@ -62,6 +62,12 @@ ngx_http_llm_heard(ngx_http_llm_ctx_t *ctx, llm_str_t *text)
 
     h = ctx->heard;
 
+    if (h && ngx_http_llm_is_resuming(ctx)) {
+        *text = llm_buf_view(&ctx->resume->told.text);
+
+        return ctx->resume->told.full ? NGX_AGAIN : NGX_OK;
+    }
+
     if (h == NULL || h->send != ctx->sends || h->text.start == NULL) {
         return NGX_DECLINED;
     }

@@ -31,6 +31,7 @@ ngx_http_llm_meter_time(uint32_t *time, ngx_msec_t ms)
 void
 ngx_http_llm_meter(ngx_http_llm_ctx_t *ctx, llm_class_t class)
 {
+    ngx_uint_t                  relayed;
     ngx_http_llm_meter_data_t  *data;
 
     data = ngx_http_llm_meter_data(ctx);
@@ -41,7 +42,15 @@ ngx_http_llm_meter(ngx_http_llm_ctx_t *ctx, llm_class_t class)
 
     ngx_http_llm_meter_send(ctx, class);
 
-    if (class == LLM_CLASS_OK || ctx->committed) {
+    relayed = ctx->send->relayed;
+
+    if (relayed && ngx_http_llm_is_resuming(ctx)) {
+        ngx_http_llm_meter_add(&data->resumes, ctx->resume->resumes != 0);
+    }
+
+    if (class == LLM_CLASS_OK || relayed
+        || (ctx->committed && ctx->relay == NULL))
+    {
         ngx_http_llm_meter_usage(ctx, data);
     }
 }
@@ -97,7 +106,9 @@ ngx_http_llm_meter_usage(ngx_http_llm_ctx_t *ctx,
     ngx_http_llm_meter_add(&data->cost, ctx->cost);
     ngx_http_llm_meter_add(&data->unpriced, ctx->cost == LLM_UNKNOWN);
 
-    if (ctx->committed && ctx->facts.stream) {
+    if (ctx->committed && ctx->facts.stream
+        && (ctx->resume == NULL || ctx->resume->resumes == 0))
+    {
         ngx_http_llm_meter_time(data->first, ctx->first_at
                                              - ctx->send->started);
     }

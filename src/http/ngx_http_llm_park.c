@@ -171,6 +171,11 @@ ngx_http_llm_note_failure(ngx_http_llm_ctx_t *ctx, ngx_peer_connection_t *pc)
         return;
     }
 
+    if (send->relayed) {
+        ngx_http_llm_relay_ended(ctx, state);
+        return;
+    }
+
     if (send->outcome.class != LLM_CLASS_OK) {
         return;
     }
@@ -283,6 +288,8 @@ ngx_http_llm_free_peer(ngx_peer_connection_t *pc, void *data, ngx_uint_t state)
     provider = send->target->provider;
 
     send->eof = (c && c->read->eof && !c->read->error);
+
+    ngx_http_llm_relay_unwrap(ctx, c);
 
 #if (NGX_HTTP_SSL)
     if ((state & NGX_PEER_FAILED) && c && c->ssl && !send->cached

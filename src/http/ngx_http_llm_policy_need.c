@@ -259,6 +259,13 @@ ngx_http_llm_policy_served(ngx_http_llm_ctx_t *ctx,
         usage.input = a->input;
     }
 
+    if (ngx_http_llm_is_resuming(ctx) && !ctx->send->relayed) {
+        /* nobody went on: who was cut has sent its bill */
+        ngx_http_llm_policy_set(used, usage.input, ctx->resume->tokens,
+                                a->audio_ms);
+        return;
+    }
+
     if (usage.output == LLM_UNKNOWN) {
         usage.output = a->most ? ngx_http_llm_policy_counted(ctx, a) : 0;
     }
@@ -319,7 +326,8 @@ ngx_http_llm_policy_learn(ngx_http_llm_ctx_t *ctx)
     ngx_http_llm_model_t  *m;
 
     if (ctx->app || ctx->tunnel || ctx->served == NULL
-        || !ctx->admission->estimated || ctx->admission->most == 0)
+        || !ctx->admission->estimated || ctx->admission->most == 0
+        || ngx_http_llm_is_resuming(ctx))
     {
         return;
     }

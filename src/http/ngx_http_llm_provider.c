@@ -60,6 +60,7 @@ static ngx_http_llm_member_t  ngx_http_llm_provider_members[] = {
       ngx_http_llm_provider_param },
     { ngx_string("rename"), 2, 2, 0, ngx_http_llm_provider_param },
     { ngx_string("unsupported"), 1, 1, 1, ngx_http_llm_provider_unsupported },
+    { ngx_string("prefill"), 1, 2, 1, ngx_http_llm_provider_prefill },
     { ngx_string("enabled"), 1, 1, 1, ngx_http_llm_provider_enabled },
     { ngx_string("ssl_verify"), 1, 1, 1, ngx_http_llm_provider_ssl },
     { ngx_string("ssl_verify_depth"), 1, 1, 1, ngx_http_llm_provider_ssl },

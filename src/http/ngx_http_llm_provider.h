@@ -64,6 +64,10 @@ char *ngx_http_llm_provider_native(ngx_conf_t *cf, void *block);
 ngx_int_t ngx_http_llm_provider_end_native(ngx_conf_t *cf,
     ngx_http_llm_provider_block_t *pb);
 
+/* provider_prefill.c */
+
+char *ngx_http_llm_provider_prefill(ngx_conf_t *cf, void *block);
+
 /* provider_mock.c: the built-in mock, recordings, replays */
 
 ngx_int_t ngx_http_llm_mock_defaults(ngx_conf_t *cf,

@@ -12,6 +12,9 @@
 #include "ngx_http_llm_conf.h"
 
 
+#define NGX_HTTP_LLM_RESUME_MAX  262144    /* text of a stream, decoded */
+
+
 typedef struct {
     ngx_http_llm_route_t     *route;
     ngx_array_t               on;          /* ngx_uint_t, one per target */
@@ -30,9 +33,18 @@ static char *ngx_http_llm_route_internal(ngx_conf_t *cf, void *block);
 
 static ngx_http_llm_member_t  ngx_http_llm_route_members[] = {
     { ngx_string("target"), 1, 2, 0, ngx_http_llm_route_target },
-    { ngx_string("resume"), 1, 1, 1, ngx_http_llm_route_resume },
+    { ngx_string("resume"), 1, 2, 1, ngx_http_llm_route_resume },
     { ngx_string("internal"), 0, 0, 1, ngx_http_llm_route_internal },
     { ngx_null_string, 0, 0, 0, NULL }
+};
+
+
+static ngx_http_llm_arg_t  ngx_http_llm_resume_args[] = {
+
+    { ngx_string("max"), NGX_HTTP_LLM_ARG_SIZE,
+      offsetof(ngx_http_llm_route_t, resume_max), 1024, 16 * 1024 * 1024 },
+
+    { ngx_null_string, 0, 0, 0, 0 }
 };
 
 
@@ -272,6 +284,8 @@ ngx_http_llm_on(ngx_conf_t *cf, ngx_str_t *words, ngx_uint_t *on)
 }
 
 
+/* resume on|off [max=SIZE] */
+
 static char *
 ngx_http_llm_route_resume(ngx_conf_t *cf, void *block)
 {
@@ -285,14 +299,10 @@ ngx_http_llm_route_resume(ngx_conf_t *cf, void *block)
         return NGX_CONF_ERROR;
     }
 
-    if (rb->route->resume) {
-        ngx_conf_log_error(NGX_LOG_NOTICE, cf, 0,
-                           "\"resume on\" of llm_route \"%V\" has no effect "
-                           "yet: a stream that breaks ends with an error "
-                           "event", &rb->route->name);
-    }
+    rb->route->resume_max = NGX_HTTP_LLM_RESUME_MAX;
 
-    return NGX_CONF_OK;
+    return ngx_http_llm_args(cf, 2, ngx_http_llm_resume_args, rb->route)
+           == NGX_OK ? NGX_CONF_OK : NGX_CONF_ERROR;
 }
 
 

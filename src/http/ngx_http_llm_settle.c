@@ -53,13 +53,14 @@ ngx_http_llm_report(ngx_http_llm_ctx_t *ctx)
 
     ngx_http_llm_spent(ctx, &spent);
     ngx_http_llm_store_settle(&ctx->lmcf->store, &send->ticket, &spent);
-    ngx_http_llm_budget_failed(ctx, spent.n[LLM_DIM_REQUESTS] != 0);
+    ngx_http_llm_budget_failed(ctx, spent.n[LLM_DIM_REQUESTS] != 0,
+                               spent.n[LLM_DIM_OUTPUT_TOKENS]);
 }
 
 
 /* What the provider counts of a failed send: nothing of a refusal or of a fault
  * of its own, but a request that it worked on, whatever became of the answer.
- * How long the answer would have been nobody knows. */
+ * How long the answer would have been nobody knows, but where it was shown. */
 
 static void
 ngx_http_llm_spent(ngx_http_llm_ctx_t *ctx, llm_need_t *spent)
@@ -84,6 +85,12 @@ ngx_http_llm_spent(ngx_http_llm_ctx_t *ctx, llm_need_t *spent)
     spent->n[LLM_DIM_REQUESTS] = 1;
     spent->n[LLM_DIM_INPUT_TOKENS] = ctx->need.n[LLM_DIM_INPUT_TOKENS];
     spent->n[LLM_DIM_TOKENS] = ctx->need.n[LLM_DIM_INPUT_TOKENS];
+
+    if (ctx->send->relayed) {
+        spent->n[LLM_DIM_OUTPUT_TOKENS] = ctx->events->state.events;
+        spent->n[LLM_DIM_TOKENS] += ctx->events->state.events;
+    }
+
     spent->n[LLM_DIM_AUDIO_MS] = ctx->need.n[LLM_DIM_AUDIO_MS];
 }
 
@@ -209,13 +216,15 @@ ngx_http_llm_settle(ngx_http_llm_ctx_t *ctx, llm_class_t class)
         ctx->cost = ctx->usage.cost_nano;
     }
 
-    ngx_http_llm_place_end(ctx, class);
     ngx_http_llm_shed_leave(&ctx->lmcf->store, &ctx->shed, class);
     ngx_http_llm_policy_settle(ctx, class);
 
     if (send->ticket.gate) {
         ngx_http_llm_settle_send(ctx, class);
     }
+
+    ngx_http_llm_resume_total(ctx);
+    ngx_http_llm_place_end(ctx, class);
 
     if (ctx->sampled) {
         ngx_http_llm_sample_end(ctx);
@@ -298,7 +307,7 @@ ngx_http_llm_overhead(ngx_http_llm_ctx_t *ctx)
 
     waited = ctx->waited;
 
-    if (ctx->committed) {
+    if (ctx->committed && !ngx_http_llm_is_resuming(ctx)) {
         waited += ctx->first_at - ctx->send->started;
     }
 

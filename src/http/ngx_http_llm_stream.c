@@ -8,17 +8,11 @@
 #include "ngx_http_llm_ctx.h"
 
 
-#define NGX_HTTP_LLM_LAST_BYTES  1000       /* ms, from [DONE] to the end */
-
-
 static ngx_int_t ngx_http_llm_length(ngx_http_llm_ctx_t *ctx);
 static llm_class_t ngx_http_llm_raw_class(ngx_http_llm_ctx_t *ctx);
 static void ngx_http_llm_last_event(ngx_http_llm_ctx_t *ctx);
-static ngx_int_t ngx_http_llm_send_done(ngx_http_llm_ctx_t *ctx);
 static void ngx_http_llm_send_own(ngx_http_llm_ctx_t *ctx, llm_str_t text,
     ngx_uint_t last);
-static void ngx_http_llm_send_error_event(ngx_http_llm_ctx_t *ctx,
-    llm_class_t class);
 
 
 /* Right after the response header: what was held goes out first. */
@@ -122,8 +116,7 @@ ngx_http_llm_length(ngx_http_llm_ctx_t *ctx)
     f = &ctx->send->frame;
 
     if (ctx->send->answer == NGX_HTTP_LLM_ANSWER_EVENTS) {
-        whole = !ctx->events->failed
-                && llm_stream_complete(&ctx->events->state);
+        whole = ngx_http_llm_stream_is_whole(ctx->events);
 
         if (f->ended) {
             u->keepalive = !f->close;
@@ -194,7 +187,7 @@ ngx_http_llm_stream_end(ngx_http_llm_ctx_t *ctx, ngx_int_t rc)
 
     ngx_http_llm_last_event(ctx);
 
-    whole = !e->failed && !e->broken && llm_stream_complete(&e->state);
+    whole = ngx_http_llm_stream_is_whole(e);
 
     if (whole && !e->state.done && ngx_http_llm_send_done(ctx) != NGX_OK) {
         whole = 0;
@@ -218,7 +211,10 @@ ngx_http_llm_stream_end(ngx_http_llm_ctx_t *ctx, ngx_int_t rc)
     }
 
     if (!e->failed) {
-        ngx_http_llm_send_error_event(ctx, class);
+        ngx_http_llm_send_error_event(ctx, ctx->deadline_hit
+                                           ? LLM_CODE_GATEWAY_DEADLINE
+                                           : llm_code_of_class(class),
+                                      LLM_NOSTR);
     }
 
     ngx_http_llm_settle(ctx, class);
@@ -287,14 +283,14 @@ ngx_http_llm_last_event(ngx_http_llm_ctx_t *ctx)
 
 /* The terminator that the provider forgot, where clients wait for one. */
 
-static ngx_int_t
+ngx_int_t
 ngx_http_llm_send_done(ngx_http_llm_ctx_t *ctx)
 {
     llm_str_t  text;
 
     text = LLM_STR("data: [DONE]\n\n");
 
-    if (ctx->send->translated) {
+    if (ctx->send->translated || ngx_http_llm_is_resuming(ctx)) {
 
         if (ngx_http_llm_translate_end(ctx, &text) != NGX_OK) {
             return NGX_ERROR;
@@ -340,18 +336,24 @@ ngx_http_llm_send_own(ngx_http_llm_ctx_t *ctx, llm_str_t text,
  * included: there it ends the stream.
  */
 
-static void
-ngx_http_llm_send_error_event(ngx_http_llm_ctx_t *ctx, llm_class_t class)
+void
+ngx_http_llm_send_error_event(ngx_http_llm_ctx_t *ctx, llm_code_t code,
+    llm_str_t message)
 {
-    u_char     mem[1024];
+    size_t     size;
+    u_char    *mem;
     llm_buf_t  b;
 
-    llm_buf_init(&b, mem, sizeof(mem));
+    size = 1024 + 6 * message.len;
 
-    ngx_http_llm_put_error_event(ctx, &b,
-                                 ctx->deadline_hit ? LLM_CODE_GATEWAY_DEADLINE
-                                                   : llm_code_of_class(class),
-                                 LLM_NOSTR);
+    mem = ngx_pnalloc(ctx->request->pool, size);
+    if (mem == NULL) {
+        return;
+    }
+
+    llm_buf_init(&b, mem, size);
+
+    ngx_http_llm_put_error_event(ctx, &b, code, message);
 
     if (!b.full) {
         ngx_http_llm_send_own(ctx, llm_buf_view(&b),

@@ -18,7 +18,6 @@ static ngx_int_t ngx_http_llm_translate_whole(ngx_http_llm_ctx_t *ctx,
     llm_str_t body, llm_buf_t *out);
 static ngx_int_t ngx_http_llm_keep(ngx_http_llm_ctx_t *ctx,
     const llm_delta_t *delta);
-static void ngx_http_llm_put_delta(void *data, const llm_delta_t *delta);
 
 
 static void
@@ -165,7 +164,10 @@ ngx_http_llm_translate_init(ngx_http_llm_ctx_t *ctx)
     e = ctx->events;
     e->writing = NULL;
 
-    if (!ctx->send->translated) {
+    if ((!ctx->send->translated && ctx->resume == NULL
+         && ctx->send->body == NULL)
+        || ngx_http_llm_is_resuming(ctx))
+    {
         return NGX_OK;
     }
 
@@ -251,7 +253,7 @@ ngx_http_llm_keep(ngx_http_llm_ctx_t *ctx, const llm_delta_t *delta)
 }
 
 
-static void
+void
 ngx_http_llm_put_delta(void *data, const llm_delta_t *delta)
 {
     ngx_http_llm_ctx_t *ctx = data;

@@ -188,7 +188,7 @@ static void
 ngx_http_llm_acquit(ngx_http_llm_ctx_t *ctx)
 {
     ngx_http_llm_store_settle(&ctx->lmcf->store, &ctx->send->ticket, NULL);
-    ngx_http_llm_budget_failed(ctx, 0);
+    ngx_http_llm_budget_failed(ctx, 0, 0);
 
     if (ctx->send->outcome.class == LLM_CLASS_INVALID_REQUEST) {
         /* one member so many times that it cannot be changed everywhere */
@@ -252,6 +252,8 @@ ngx_http_llm_create_request(ngx_http_request_t *r)
     ctx = ngx_http_llm_get_ctx(r);
     r->upstream->request_bufs = ctx->send->chain;
 
+    ngx_http_llm_relay_handlers(ctx);
+
     return NGX_OK;
 }
 
@@ -291,11 +293,14 @@ ngx_http_llm_finalize_request(ngx_http_request_t *r, ngx_int_t rc)
     ngx_http_llm_unpark(ctx);
     ctx->send->upstream = 0;
 
+    /* a header of our own: nginx must not try to send another one */
+    r->upstream->header_sent = r->header_sent;
+
     if (rc == NGX_DONE) {
         return;
     }
 
-    if (ctx->committed) {
+    if (ctx->committed && (ctx->relay == NULL || ctx->send->relayed)) {
         ngx_http_llm_stream_end(ctx, rc);
         return;
     }
@@ -308,7 +313,12 @@ ngx_http_llm_finalize_request(ngx_http_request_t *r, ngx_int_t rc)
     /* failures of the provider come to peer.get(), this is one of ours */
 
     ngx_http_llm_acquit(ctx);
-    ngx_http_llm_settle(ctx, ctx->class);
+
+    if (r->header_sent) {
+        ngx_http_llm_send_error_event(ctx, ctx->code, LLM_NOSTR);
+    }
+
+    ngx_http_llm_settle(ctx, ctx->committed ? LLM_CLASS_CUT : ctx->class);
 }
 
 
@@ -337,4 +347,5 @@ ngx_http_llm_upstream_leave(ngx_http_llm_ctx_t *ctx)
 
     r->read_event_handler = ngx_http_test_reading;
     r->write_event_handler = ngx_http_request_empty_handler;
+    ngx_http_llm_relay_handlers(ctx);
 }

@@ -25,6 +25,7 @@ typedef enum {
     NGX_HTTP_LLM_V_BUDGET,
     NGX_HTTP_LLM_V_ATTEMPTS,
     NGX_HTTP_LLM_V_FALLBACKS,
+    NGX_HTTP_LLM_V_RESUMES,
     NGX_HTTP_LLM_V_INPUT_TOKENS,
     NGX_HTTP_LLM_V_CACHED_TOKENS,
     NGX_HTTP_LLM_V_OUTPUT_TOKENS,
@@ -84,6 +85,7 @@ static ngx_http_variable_t  ngx_http_llm_vars[] = {
     ngx_http_llm_var("llm_key", NGX_HTTP_LLM_V_KEY),
     ngx_http_llm_var("llm_attempts", NGX_HTTP_LLM_V_ATTEMPTS),
     ngx_http_llm_var("llm_fallbacks", NGX_HTTP_LLM_V_FALLBACKS),
+    ngx_http_llm_var("llm_resumes", NGX_HTTP_LLM_V_RESUMES),
     ngx_http_llm_var("llm_status_class", NGX_HTTP_LLM_V_STATUS_CLASS),
     ngx_http_llm_var("llm_error", NGX_HTTP_LLM_V_ERROR),
     ngx_http_llm_var("llm_input_tokens", NGX_HTTP_LLM_V_INPUT_TOKENS),
@@ -471,6 +473,10 @@ ngx_http_llm_number(ngx_http_llm_ctx_t *ctx, uintptr_t data, uint64_t *n)
 
     case NGX_HTTP_LLM_V_ATTEMPTS:
         *n = ctx->sends;
+        return NGX_OK;
+
+    case NGX_HTTP_LLM_V_RESUMES:
+        *n = ctx->resume ? ctx->resume->resumes : 0;
         return NGX_OK;
 
     case NGX_HTTP_LLM_V_FALLBACKS:

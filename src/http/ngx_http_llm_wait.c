@@ -188,7 +188,7 @@ ngx_http_llm_past_deadline(ngx_http_llm_ctx_t *ctx)
             ngx_http_llm_report(ctx);
         } else {
             ngx_http_llm_store_settle(&ctx->lmcf->store, &send->ticket, NULL);
-            ngx_http_llm_budget_failed(ctx, 1);
+            ngx_http_llm_budget_failed(ctx, 1, 0);
         }
 
         ctx->class = send->outcome.class;
@@ -214,6 +214,16 @@ ngx_http_llm_cut_stream(ngx_http_llm_ctx_t *ctx)
     ngx_log_error(NGX_LOG_ERR, r->connection->log, NGX_ETIMEDOUT,
                   "llm answer of provider \"%V\" was cut",
                   &ctx->send->target->provider->name);
+
+    if (ctx->relay) {
+
+        if (ctx->resume) {
+            ctx->resume->timeout = 1;
+        }
+
+        ngx_http_llm_attempt_over(ctx);
+        return;
+    }
 
     ngx_http_llm_upstream_leave(ctx);
     ngx_http_llm_stream_end(ctx, NGX_HTTP_GATEWAY_TIME_OUT);

@@ -359,6 +359,8 @@ typedef struct {
     uint64_t                    audio_ms;
     uint64_t                    cost;           /* nano-dollars */
     uint64_t                    unpriced;       /* answers without a cost */
+    uint64_t                    resumes;        /* cut streams of others that
+                                                   it went on with */
     uint64_t                    time_sum;       /* ms of attempts */
     uint32_t                    time[LLM_HIST_BUCKETS];
     uint32_t                    first[LLM_HIST_BUCKETS];    /* ttft, streams */

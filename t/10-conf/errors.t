@@ -262,6 +262,14 @@ refused('too many fields of a form', [ qr/too many fields, at most 16/ ], "$P $M
 refused('an unknown tier', [ qr/"luxury"/, qr/premium/ ], "$P llm_model m { provider p; id x; tier luxury; }");
 refused('an unknown condition', [ qr/"on=tuesday"|"tuesday"/, qr/exhausted/ ],
     "$P $M llm_route r { target m on=tuesday; }");
+refused('resume that is neither on nor off', [ qr/"yes"/, qr/"on" or "off"/ ],
+    "$P $M llm_route r { target m; resume yes; }");
+refused('resume with too little text', qr/"max=10"/, "$P $M llm_route r { target m; resume on max=10; }");
+refused('resume with an unknown option', qr/"min=1k"/, "$P $M llm_route r { target m; resume on min=1k; }");
+refused('an unknown way to prefill', [ qr/"suffix"/, qr/message, prefix, continue/ ],
+    'llm_provider p { dialect openai; base_url http://127.0.0.1:1/v1; prefill suffix; }');
+refused('an unknown option of prefill', [ qr/"loud"/, qr/echo/ ],
+    'llm_provider p { dialect openai; base_url http://127.0.0.1:1/v1; prefill prefix loud; }');
 refused('a missing prompt file', [ qr/gone\.txt/, qr/No such file/ ],
     'llm_prompt x { system file:%%DIR%%/gone.txt; user "{a}"; }');
 refused('a schema that is no JSON', qr/no\.schema\.json/,

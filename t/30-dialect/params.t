@@ -22,6 +22,7 @@ my $gw = Test::LLM::Gateway->new(vars => { UP => $up->port }, env => { KEY_A => 
     llm_model flash { provider g; id gemini-2.5-flash; set max_tokens 9; default dimensions 256; drop user; }
     llm_model ear { provider plain; id whisper; rename prompt hint; set language de; drop temperature; default response_format json;
         default chunk "a \"b\""; }
+    llm_model gear { provider g; id gemini-2.5-flash; rename hint prompt; set language de; drop temperature chunk; }
     llm_route both { target edited; target bare; target claude; }
     llm_prompt rate { user "{text}"; set temperature 0.9; set top_p 0.3; answer text; }
     client_max_body_size 8m;
@@ -124,12 +125,13 @@ is($up->count, 0, '... and not sent');
 
 # ---- forms -----------------------------------------------------------------------
 
-sub form {
-    my $body = '';
-    while (my ($name, $v) = splice @_, 0, 2) {
-        $body .= "--bb\r\nContent-Disposition: form-data; name=\"$name\"" . ($name eq 'file' ? '; filename="a.wav"' : '') . "\r\n\r\n$v\r\n";
+# a form, whose file needs a name
+sub upload {
+    my @parts = @_;
+    for (my $i = 0; $i < @parts; $i += 2) {
+        $parts[$i + 1] = [ '; filename="a.wav"', $parts[$i + 1] ] if $parts[$i] eq 'file';
     }
-    return "$body--bb--\r\n";
+    return (form(@parts))[1];
 }
 
 # [ name, value ] of each part
@@ -139,27 +141,36 @@ sub parts {
         split /(?:\A|\r\n)--\Q$boundary\E(?:--)?\r\n/, $body;
 }
 
-my %form = (path => '/v1/audio/transcriptions', headers => { 'Content-Type' => 'multipart/form-data; boundary=bb' },
+my %form = (path => '/v1/audio/transcriptions', headers => { 'Content-Type' => 'multipart/form-data; boundary=x-boundary-7' },
     '/plain/*' => [ [ json => '{"text":"hello"}' ] ]);
 my $wav = fixture_text('audio/hello.wav');
 
-($r, $sent) = ask(form(model => 'ear', prompt => 'Names: A', temperature => 0.2, file => $wav, language => 'en'), %form);
+($r, $sent) = ask(upload(model => 'ear', prompt => 'Names: A', temperature => 0.2, file => $wav, language => 'en'), %form);
 is($r->status, 200, 'a form');
-is_deeply([ parts($sent, 'bb') ], [ [ response_format => 'json' ], [ chunk => 'a "b"' ], [ model => 'whisper' ], [ hint => 'Names: A' ], [ file => $wav ], [ language => 'de' ] ],
-    'its fields are set, renamed, dropped, added') or diag explain [ map { [ $_->[0], substr $_->[1], 0, 40 ] } parts($sent, 'bb') ];
+is_deeply([ parts($sent, 'x-boundary-7') ], [ [ response_format => 'json' ], [ chunk => 'a "b"' ], [ model => 'whisper' ], [ hint => 'Names: A' ], [ file => $wav ], [ language => 'de' ] ],
+    'its fields are set, renamed, dropped, added') or diag explain [ map { [ $_->[0], substr $_->[1], 0, 40 ] } parts($sent, 'x-boundary-7') ];
 is(dropped($r), 'temperature', '... and told');
-($r, $sent) = ask(form(model => 'ear', file => $wav, response_format => 'verbose_json'), %form);
-is_deeply([ map { $_->[0] } parts($sent, 'bb') ], [ qw(chunk language model file response_format) ], 'what is there needs no default');
+($r, $sent) = ask(upload(model => 'ear', file => $wav, response_format => 'verbose_json'), %form);
+is_deeply([ map { $_->[0] } parts($sent, 'x-boundary-7') ], [ qw(chunk language model file response_format) ], 'what is there needs no default');
 
 for my $raw (0, 1) {
     my $name = $raw ? 'the audio itself' : '/transcribe';
-    ($r, $sent) = ask($raw ? $wav : form(file => $wav), %form, path => '/transcribe', $raw ? (headers => { 'Content-Type' => 'audio/wav' }) : ());
+    ($r, $sent) = ask($raw ? $wav : upload(file => $wav), %form, path => '/transcribe', $raw ? (headers => { 'Content-Type' => 'audio/wav' }) : ());
     my ($b) = $sent =~ /\A--(\S+)\r\n/;
     is_deeply([ map { $_->[0] eq 'file' ? 'file' : "$_->[0]=$_->[1]" } parts($sent, $b) ],
         [ 'model=whisper', 'language=de', 'hint=names', 'response_format=json', 'chunk=a "b"', 'file' ],
         "$name: the location's fields first, then the model's") or diag $sent =~ s/[^ -~\r\n]//gr;
     is($r->json->{text}, 'hello', '... answered');
 }
+
+# an upload that is translated
+my %json = (%form, '/g/*' => [ [ json => $answer{'/g/*'} ] ]);
+($r, $sent, $out) = ask(upload(model => 'gear', hint => 'Names: A', temperature => 0.2, file => $wav, language => 'en'), %json);
+is($r->status, 200, 'a form at Gemini');
+my ($text) = map { $_->{text} // () } map { @{ $_->{parts} } } @{ $out->{contents} };
+like($text, qr/\bde\b.*Names: A/s, '... is set and renamed');
+is($out->{generationConfig}, undef, '... dropped');
+is(dropped($r), 'temperature', '... and told');
 
 # ---- application routes ------------------------------------------------------------
 

@@ -124,7 +124,7 @@ for my $case ([ 'no answer', [ 'hang' ] ], [ 'a reset', [ 'rst' ] ], [ 'an end',
 for my $status (401, 403, 404, 429) {
     $up->on('/a/v1/models' => reply($status, {}, '{"error":{"message":"no"}}'));
     $up->forget;
-    ok(wait_for(sub { $up->count('/a/v1/models') > 3 }, 8), "$status");
+    ok(wait_for(sub { $up->count('/a/v1/models') > 3 }, 8), "$status: asked on");
     is(seen('a')->{probe}, 'up', '... somebody is there');
 }
 

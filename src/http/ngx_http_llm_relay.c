@@ -1,0 +1,517 @@
+/*
+ * An answer that we send ourselves.
+ *
+ * To nginx's upstream code NGX_OK from process_header() is the point of no
+ * return: it sends the header and ends the request with the connection.  Where
+ * another attempt may follow what the client has seen, an answer never gets
+ * there.  process_header() goes on saying NGX_AGAIN and the events leave
+ * through the output filters from here, so the end of every attempt comes back
+ * as it does before a commit: posted, or parked.
+ *
+ * Back-pressure is a read that is put off: while the client is behind, the
+ * provider's connection has nothing for nginx to receive, and its timer rests.
+ */
+
+#include "ngx_http_llm_ctx.h"
+
+
+static ngx_int_t ngx_http_llm_relay_header(ngx_http_llm_ctx_t *ctx);
+static void ngx_http_llm_relay_wrap(ngx_http_llm_ctx_t *ctx);
+static ssize_t ngx_http_llm_relay_recv(ngx_connection_t *c, u_char *buf,
+    size_t size);
+static ngx_int_t ngx_http_llm_relay_events(ngx_http_llm_ctx_t *ctx);
+static ngx_int_t ngx_http_llm_relay_send(ngx_http_llm_ctx_t *ctx,
+    ngx_chain_t *out);
+static void ngx_http_llm_relay_writer(ngx_http_request_t *r);
+static void ngx_http_llm_relay_go_on(ngx_http_llm_ctx_t *ctx);
+static void ngx_http_llm_relay_lost(ngx_http_llm_ctx_t *ctx, ngx_int_t rc);
+static void ngx_http_llm_relay_finish(ngx_http_llm_ctx_t *ctx);
+static void ngx_http_llm_relay_fail(ngx_http_llm_ctx_t *ctx, llm_code_t code,
+    llm_str_t message);
+
+
+ngx_int_t
+ngx_http_llm_relay_want(ngx_http_llm_ctx_t *ctx)
+{
+    if (ctx->relay || !ctx->facts.stream || ctx->analyze || ctx->shadow
+        || ctx->passthrough || ngx_http_llm_resume_want(ctx) != NGX_OK
+        || ctx->resume == NULL)
+    {
+        return NGX_OK;
+    }
+
+    ctx->relay = ngx_pcalloc(ctx->request->pool, sizeof(ngx_http_llm_relay_t));
+
+    return ctx->relay ? NGX_OK : NGX_ERROR;
+}
+
+
+/* ---- the answer ---------------------------------------------------------- */
+
+ngx_int_t
+ngx_http_llm_relay_begin(ngx_http_llm_ctx_t *ctx, ngx_int_t rc)
+{
+    ngx_http_request_t   *r;
+    ngx_http_upstream_t  *u;
+
+    r = ctx->request;
+    u = r->upstream;
+
+    u->state->header_time = ngx_current_msec - u->start_time;
+
+    if (!r->header_sent && ngx_http_llm_relay_header(ctx) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_llm_is_resuming(ctx)) {
+        ngx_http_llm_resume_begin(ctx);
+    }
+
+    ctx->send->relayed = 1;
+    ngx_http_llm_relay_wrap(ctx);
+
+    return ngx_http_llm_relay_read(ctx, rc);
+}
+
+
+/* What nginx does between NGX_OK and the first byte of the body. */
+
+static ngx_int_t
+ngx_http_llm_relay_header(ngx_http_llm_ctx_t *ctx)
+{
+    ngx_int_t                  rc;
+    ngx_http_request_t        *r;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    r = ctx->request;
+
+    r->headers_out.status = ctx->send->frame.status.code;
+    r->headers_out.content_length_n = -1;
+    r->disable_not_modified = 1;
+
+    rc = ngx_http_send_header(r);
+
+    if (rc == NGX_ERROR || rc > NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    r->limit_rate = 0;
+    r->limit_rate_set = 1;
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+
+    if (clcf->tcp_nodelay && ngx_tcp_nodelay(r->connection) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    r->write_event_handler = ngx_http_llm_relay_writer;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_llm_relay_read(ngx_http_llm_ctx_t *ctx, ngx_int_t rc)
+{
+    ngx_uint_t              whole;
+    ngx_msec_t              timeout;
+    ngx_event_t            *rev;
+    ngx_http_llm_frame_t   *f;
+    ngx_http_llm_events_t  *e;
+
+    e = ctx->events;
+    f = &ctx->send->frame;
+
+    if (ctx->admission) {
+        ngx_http_llm_policy_more(ctx);
+    }
+
+    if (ngx_http_llm_relay_events(ctx) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    whole = ngx_http_llm_stream_is_whole(e);
+
+    if (rc == NGX_ERROR || e->failed) {
+        f->close = 1;
+        return ngx_http_llm_end(ctx);
+    }
+
+    if (f->ended
+        || (whole && e->state.done && !f->chunked && !f->has_length))
+    {
+        return ngx_http_llm_end(ctx);
+    }
+
+    if (ctx->relay->blocked) {
+        rev = ctx->request->upstream->peer.connection->read;
+
+        if (rev->timer_set) {
+            ngx_del_timer(rev);
+        }
+
+        return NGX_AGAIN;
+    }
+
+    timeout = ctx->send->target->provider->timeout.idle;
+
+    if (whole && e->state.done) {
+        /* nothing but the end of the framing is missing */
+        timeout = ngx_min(timeout, NGX_HTTP_LLM_LAST_BYTES);
+    }
+
+    ngx_http_llm_arm(ctx, timeout);
+
+    return NGX_AGAIN;
+}
+
+
+/* A provider that does not stream. */
+
+llm_class_t
+ngx_http_llm_relay_collected(ngx_http_llm_ctx_t *ctx, llm_str_t body)
+{
+    llm_sink_t              sink;
+    ngx_http_llm_send_t    *send;
+    ngx_http_llm_events_t  *e;
+
+    send = ctx->send;
+
+    if ((ctx->endpoint != LLM_EP_CHAT && ctx->endpoint != LLM_EP_MESSAGES)
+        || ngx_http_llm_events_init(ctx) != NGX_OK)
+    {
+        return LLM_CLASS_BAD_ANSWER;
+    }
+
+    e = ctx->events;
+
+    sink.put = ctx->resume ? ngx_http_llm_told_put : ngx_http_llm_put_delta;
+    sink.data = ctx;
+
+    send->dialect->deltas(body, &sink);
+
+    if (e->broken || (ngx_http_llm_is_resuming(ctx) && !e->commit)) {
+        return LLM_CLASS_BAD_ANSWER;
+    }
+
+    e->state.choices = 1;
+    e->state.finished = 1;
+    e->state.content = 1;
+    e->state.done = 1;
+
+    ngx_http_llm_serve(ctx);
+
+    if (ngx_http_llm_is_resuming(ctx)) {
+        ngx_http_llm_resume_begin(ctx);
+    }
+
+    send->relayed = 1;
+
+    return LLM_CLASS_OK;
+}
+
+
+/* What a body without length ended with is sent when the attempt is over. */
+
+void
+ngx_http_llm_relay_ended(ngx_http_llm_ctx_t *ctx,
+    ngx_http_upstream_state_t *state)
+{
+    ngx_http_llm_frame_t  *f;
+
+    f = &ctx->send->frame;
+
+    if (ctx->send->eof && !f->chunked && !f->has_length) {
+        (void) ngx_http_llm_event_tail(ctx);
+    }
+
+    if (ctx->resume && state->status == NGX_HTTP_GATEWAY_TIME_OUT) {
+        ctx->resume->timeout = 1;
+    }
+
+    if (ngx_http_llm_stream_is_whole(ctx->events)) {
+        state->status = f->status.code;
+    }
+}
+
+
+/* ---- what is not read ---------------------------------------------------- */
+
+static void
+ngx_http_llm_relay_wrap(ngx_http_llm_ctx_t *ctx)
+{
+    ngx_connection_t  *c;
+
+    c = ctx->request->upstream->peer.connection;
+
+    ctx->relay->recv = c->recv;
+    c->recv = ngx_http_llm_relay_recv;
+}
+
+
+void
+ngx_http_llm_relay_unwrap(ngx_http_llm_ctx_t *ctx, ngx_connection_t *c)
+{
+    if (c && c->recv == ngx_http_llm_relay_recv) {
+        c->recv = ctx->relay->recv;
+    }
+}
+
+
+/* rev->ready stays as it is: nginx takes a level-triggered event out of its
+ * set, and an edge is remembered. */
+
+static ssize_t
+ngx_http_llm_relay_recv(ngx_connection_t *c, u_char *buf, size_t size)
+{
+    ngx_http_llm_ctx_t  *ctx;
+
+    ctx = ngx_http_llm_get_ctx(((ngx_http_request_t *) c->data));
+
+    if (ctx->relay->blocked) {
+        return NGX_AGAIN;
+    }
+
+    return ctx->relay->recv(c, buf, size);
+}
+
+
+/* ---- the client ---------------------------------------------------------- */
+
+static ngx_int_t
+ngx_http_llm_relay_events(ngx_http_llm_ctx_t *ctx)
+{
+    ngx_chain_t            *out;
+    ngx_http_llm_events_t  *e;
+
+    e = ctx->events;
+
+    if (e->out == NULL) {
+        return NGX_OK;
+    }
+
+    out = e->out;
+    e->out = NULL;
+    e->last = &e->out;
+
+    return ngx_http_llm_relay_send(ctx, out);
+}
+
+
+static ngx_int_t
+ngx_http_llm_relay_send(ngx_http_llm_ctx_t *ctx, ngx_chain_t *out)
+{
+    ngx_connection_t          *c;
+    ngx_http_request_t        *r;
+    ngx_http_llm_relay_t      *relay;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    r = ctx->request;
+    c = r->connection;
+    relay = ctx->relay;
+
+    if (ngx_http_output_filter(r, out) == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    ngx_chain_update_chains(r->pool, &relay->free, &relay->busy, &out,
+                            (ngx_buf_tag_t) &ngx_http_llm_gateway_module);
+
+    relay->blocked = (relay->busy != NULL);
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+
+    if (c->data == r
+        && ngx_handle_write_event(c->write, clcf->send_lowat) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (c->write->active && !c->write->ready) {
+        ngx_add_timer(c->write, clcf->send_timeout);
+
+    } else if (c->write->timer_set) {
+        ngx_del_timer(c->write);
+    }
+
+    return NGX_OK;
+}
+
+
+/* nginx sets its own handlers for every attempt. */
+
+void
+ngx_http_llm_relay_handlers(ngx_http_llm_ctx_t *ctx)
+{
+    if (ctx->relay && ctx->request->header_sent) {
+        ctx->request->write_event_handler = ngx_http_llm_relay_writer;
+    }
+}
+
+
+static void
+ngx_http_llm_relay_writer(ngx_http_request_t *r)
+{
+    ngx_uint_t           blocked;
+    ngx_connection_t    *c;
+    ngx_http_llm_ctx_t  *ctx;
+
+    c = r->connection;
+    ctx = ngx_http_llm_get_ctx(r);
+
+    if (c->write->timedout) {
+        ngx_log_error(NGX_LOG_INFO, c->log, NGX_ETIMEDOUT, "client timed out");
+        c->timedout = 1;
+
+        ngx_http_llm_relay_lost(ctx, NGX_HTTP_REQUEST_TIME_OUT);
+        return;
+    }
+
+    if (c->error) {
+        ngx_http_llm_relay_lost(ctx, NGX_HTTP_CLIENT_CLOSED_REQUEST);
+        return;
+    }
+
+    if (ctx->relay->busy == NULL && !c->buffered) {
+        return;
+    }
+
+    blocked = ctx->relay->blocked;
+
+    if (ngx_http_llm_relay_send(ctx, NULL) != NGX_OK) {
+        ngx_http_llm_relay_lost(ctx, NGX_ERROR);
+        return;
+    }
+
+    if (blocked && !ctx->relay->blocked) {
+        ngx_http_llm_relay_go_on(ctx);
+    }
+}
+
+
+/* The client caught up: what the provider sent meanwhile is read. */
+
+static void
+ngx_http_llm_relay_go_on(ngx_http_llm_ctx_t *ctx)
+{
+    ngx_event_t  *rev;
+
+    if (!ctx->send->relayed || !ctx->send->upstream
+        || ctx->send->answer != NGX_HTTP_LLM_ANSWER_EVENTS)
+    {
+        return;
+    }
+
+    ngx_http_llm_arm(ctx, ctx->send->target->provider->timeout.idle);
+
+    rev = ctx->request->upstream->peer.connection->read;
+
+    if (!rev->posted) {
+        ngx_post_event(rev, &ngx_posted_events);
+    }
+}
+
+
+static void
+ngx_http_llm_relay_lost(ngx_http_llm_ctx_t *ctx, ngx_int_t rc)
+{
+    ngx_http_llm_upstream_leave(ctx);
+    ngx_http_llm_settle(ctx, LLM_CLASS_CLIENT_GONE);
+
+    ngx_http_finalize_request(ctx->request, rc);
+}
+
+
+/* ---- the end ------------------------------------------------------------- */
+
+/* The attempt has ended and its upstream was left; no callback of nginx is on
+ * the stack. */
+
+void
+ngx_http_llm_relay_over(ngx_http_llm_ctx_t *ctx)
+{
+    ngx_http_llm_events_t  *e;
+
+    e = ctx->events;
+
+    /* place and settlement look at what it was */
+    ctx->send->answer = NGX_HTTP_LLM_ANSWER_EVENTS;
+
+    if (ngx_http_llm_relay_events(ctx) != NGX_OK) {
+        ngx_http_llm_relay_lost(ctx, NGX_ERROR);
+        return;
+    }
+
+    if (ngx_http_llm_stream_is_whole(e)) {
+        ngx_http_llm_relay_finish(ctx);
+        return;
+    }
+
+    if (ngx_http_llm_resume(ctx) == NGX_OK) {
+        return;
+    }
+
+    if (e->withheld) {
+        ngx_http_llm_relay_fail(ctx, llm_code_of_class(e->state.error),
+                                e->state.message);
+        return;
+    }
+
+    if (e->failed) {
+        ngx_http_llm_relay_fail(ctx, LLM_CODE_NONE, LLM_NOSTR);
+        return;
+    }
+
+    ngx_http_llm_relay_fail(ctx, llm_code_of_class(LLM_CLASS_CUT), LLM_NOSTR);
+}
+
+
+static void
+ngx_http_llm_relay_finish(ngx_http_llm_ctx_t *ctx)
+{
+    if (!ctx->events->state.done && ngx_http_llm_send_done(ctx) != NGX_OK) {
+        ngx_http_llm_relay_give_up(ctx);
+        return;
+    }
+
+    ngx_http_llm_settle(ctx, LLM_CLASS_OK);
+
+    ngx_http_finalize_request(ctx->request,
+                              ngx_http_send_special(ctx->request,
+                                                    NGX_HTTP_LAST));
+}
+
+
+void
+ngx_http_llm_relay_give_up(ngx_http_llm_ctx_t *ctx)
+{
+    ngx_http_llm_relay_fail(ctx, llm_code_of_class(LLM_CLASS_CUT), LLM_NOSTR);
+}
+
+
+/* LLM_CODE_NONE: the provider's own error event went out.  Over HTTP/1 the
+ * missing end of the body is a second sign of a cut. */
+
+static void
+ngx_http_llm_relay_fail(ngx_http_llm_ctx_t *ctx, llm_code_t code,
+    llm_str_t message)
+{
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    if (ctx->deadline_hit) {
+        ctx->code = LLM_CODE_GATEWAY_DEADLINE;
+    }
+
+    if (code != LLM_CODE_NONE) {
+        ngx_http_llm_send_error_event(ctx, ctx->deadline_hit ? ctx->code : code,
+                                      message);
+    }
+
+    ngx_http_llm_settle(ctx, LLM_CLASS_CUT);
+
+    r->keepalive = 0;
+
+    ngx_http_finalize_request(r, ngx_http_send_special(r, NGX_HTTP_FLUSH));
+}
