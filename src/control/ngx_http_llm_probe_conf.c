@@ -188,6 +188,9 @@ ngx_http_llm_probe_put_path(ngx_http_llm_provider_t *p, llm_buf_t *b)
 
     ngx_memzero(&place, sizeof(llm_place_t));
 
+    place.base = ngx_http_llm_view(&p->origin.path);
+    place.version = ngx_http_llm_view(&p->version);
+
     p->dialect->path(LLM_EP_MODELS, &place, b);
 }
 

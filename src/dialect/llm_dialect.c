@@ -6,14 +6,24 @@
 #include "llm_front.h"
 #include "llm_gemini.h"
 #include "llm_openrouter.h"
+#include "llm_whispercpp.h"
 
 #define LLM_EP_SPEECH_TEXT  (LLM_EP_BIT(LLM_EP_TRANSCRIPTIONS)                \
                              | LLM_EP_BIT(LLM_EP_TRANSLATIONS))
 
 
 static const llm_swap_t  llm_gemini_swaps[] = {
-    { LLM_EP_EMBEDDINGS, llm_gemini_embed_request, llm_gemini_embed_whole },
-    { LLM_EP_UNKNOWN, NULL, NULL }
+    { .endpoint = LLM_EP_EMBEDDINGS, .request = llm_gemini_embed_request,
+      .whole = llm_gemini_embed_whole },
+    { .endpoint = LLM_EP_UNKNOWN }
+};
+
+static const llm_swap_t  llm_whispercpp_swaps[] = {
+    { .endpoint = LLM_EP_TRANSCRIPTIONS, .form = llm_whispercpp_form,
+      .whole = llm_whispercpp_whole, .plain = llm_whispercpp_plain },
+    { .endpoint = LLM_EP_TRANSLATIONS, .form = llm_whispercpp_form,
+      .whole = llm_whispercpp_whole, .plain = llm_whispercpp_plain },
+    { .endpoint = LLM_EP_UNKNOWN }
 };
 
 
@@ -51,6 +61,21 @@ static const llm_dialect_t  llm_dialects[] = {
         .deltas = llm_openai_deltas,
         .stream = llm_openai_stream,
         .prefill = llm_prefill_openai
+    },
+    {
+        .name = LLM_STR("azure"),
+        .auth_header = LLM_STR("api-key"),
+        .native = LLM_EP_ALL & ~LLM_EP_BIT(LLM_EP_MESSAGES),
+        .deployments = 1,
+        .path = llm_azure_path,
+        .answer = llm_openai_answer,
+        .refusal = llm_openai_refusal,
+        .event = llm_openai_event,
+        .text = llm_openai_text,
+        .key_looks_right = llm_openai_key_looks_right,
+        .request = llm_openai_request,
+        .deltas = llm_openai_deltas,
+        .stream = llm_openai_stream
     },
     {
         .name = LLM_STR("anthropic"),
@@ -114,6 +139,20 @@ static const llm_dialect_t  llm_dialects[] = {
         .speech = &llm_openrouter_speech
     },
     {
+        .name = LLM_STR("whispercpp"),
+        .auth_header = LLM_STR("Authorization"),
+        .auth_prefix = LLM_STR("Bearer "),
+        .native = LLM_EP_BIT(LLM_EP_UNKNOWN) | LLM_EP_BIT(LLM_EP_PASSTHROUGH),
+        .health = LLM_STR("/health"),
+        .path = llm_whispercpp_path,
+        .answer = llm_whispercpp_answer,
+        .refusal = llm_whispercpp_refusal,
+        .event = llm_openai_event,
+        .text = llm_openai_text,
+        .key_looks_right = llm_openai_key_looks_right,
+        .swaps = llm_whispercpp_swaps
+    },
+    {
         .name = LLM_STR("mock"),
         .auth_header = LLM_STR("Authorization"),
         .auth_prefix = LLM_STR("Bearer "),
@@ -154,7 +193,8 @@ llm_dialect_find(llm_str_t name)
 llm_str_t
 llm_dialect_names(void)
 {
-    return LLM_STR("openai, anthropic, gemini, openrouter, mock");
+    return LLM_STR("openai, azure, anthropic, gemini, openrouter, whispercpp, "
+                   "mock");
 }
 
 

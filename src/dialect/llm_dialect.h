@@ -90,8 +90,10 @@ typedef struct {
 
 /* What a path may have to name beside its endpoint. */
 typedef struct {
+    llm_str_t  base;                    /* the path of base_url, in front */
     llm_str_t  rest;                    /* what followed it in the client's */
     llm_str_t  model;                   /* at the target */
+    llm_str_t  version;                 /* of the API, as configured, or "" */
     unsigned   stream:1;
 } llm_place_t;
 
@@ -104,6 +106,8 @@ typedef enum {
     LLM_WAY_HUB                         /* translated, by `request` */
 } llm_way_t;
 
+#define LLM_FORM_FIELDS  8
+
 /* An endpoint of OpenAI's that a provider serves in words of its own: one body
  * for another, and no events. */
 typedef struct {
@@ -113,8 +117,17 @@ typedef struct {
     llm_rc_t (*request)(llm_str_t model, llm_str_t body, llm_buf_t *out,
         llm_loss_t *loss);
 
+    /* Instead of `request`: what is done to the fields of the client's form,
+     * LLM_FORM_FIELDS at most.  LLM_OK, LLM_NONE, LLM_BAD. */
+    llm_rc_t (*form)(const llm_request_t *r, llm_field_t *field, size_t *n,
+        llm_loss_t *loss);
+
     /* Appends OpenAI's answer for one that `answer` of the row took for one. */
     void (*whole)(llm_str_t model, llm_str_t body, llm_buf_t *out);
+
+    /* The same for one that is not JSON; returns its type.  Empty: it is no
+     * answer.  NULL where there are none. */
+    llm_str_t (*plain)(llm_str_t type, llm_str_t body, llm_buf_t *out);
 } llm_swap_t;
 
 struct llm_dialect_s {
@@ -131,9 +144,12 @@ struct llm_dialect_s {
     llm_models_t  models;               /* the form of its lists of models */
     llm_str_t  health;                  /* what a probe asks for below base_url;
                                            empty: its list of models */
+    unsigned   deployments:1;           /* its models may have names of their
+                                           deployments, and `path` knows the
+                                           API's version */
 
-    /* Appends the path below root: "/chat/completions"; with a query only where
-     * the dialect needs one and no client's can follow. */
+    /* Appends the path below root: "/chat/completions", and a query where the
+     * dialect needs one. */
     void (*path)(llm_endpoint_t ep, const llm_place_t *place, llm_buf_t *out);
 
     /* Reads a whole 2xx body.  `mem` takes decoded messages (2 KB). */

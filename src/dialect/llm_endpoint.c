@@ -161,6 +161,35 @@ llm_endpoint_find(llm_str_t path, llm_endpoint_t *ep, llm_str_t *rest)
 }
 
 
+llm_str_t
+llm_endpoint_deployment(llm_str_t path, llm_endpoint_t ep, llm_str_t rest)
+{
+    size_t     i, end;
+    llm_str_t  name;
+
+    static const llm_str_t  above = LLM_STR("/deployments/");
+
+    /* where the endpoint's name begins, without the slash in front */
+
+    end = (size_t) (rest.data - path.data) - llm_endpoints[ep].name.len;
+    end -= end ? 1 : 0;
+
+    for (i = end; i >= above.len; i--) {
+
+        name.data = path.data + i;
+        name.len = end - i;
+
+        if (name.len
+            && memcmp(name.data - above.len, above.data, above.len) == 0)
+        {
+            return name;
+        }
+    }
+
+    return LLM_NOSTR;
+}
+
+
 llm_rc_t
 llm_endpoint_by_name(llm_str_t name, llm_endpoint_t *ep)
 {

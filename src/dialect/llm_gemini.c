@@ -45,32 +45,23 @@ llm_gemini_begins(llm_str_t s, llm_str_t with)
 static void
 llm_gemini_put_model(llm_str_t model, llm_buf_t *out)
 {
-    size_t         i, own;
-    unsigned char  c, code[3];
-
-    static const unsigned char  hex[] = "0123456789ABCDEF";
+    size_t  own;
 
     own = llm_gemini_begins(model, LLM_STR("models/")) ? 7
           : llm_gemini_begins(model, LLM_STR("tunedModels/")) ? 12 : 0;
 
-    llm_buf_str(out, own ? LLM_STR("/") : LLM_STR("/models/"));
+    llm_buf_str(out, LLM_STR("/"));
 
-    for (i = 0; i < model.len; i++) {
-        c = model.data[i];
+    if (own) {
+        llm_buf_put(out, model.data, own);
+        model.data += own;
+        model.len -= own;
 
-        if (i < own || (c >= '0' && c <= '9')
-            || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z')
-            || memchr("-._~", c, 4))
-        {
-            llm_buf_put(out, &c, 1);
-            continue;
-        }
-
-        code[0] = '%';
-        code[1] = hex[c >> 4];
-        code[2] = hex[c & 15];
-        llm_buf_put(out, code, 3);
+    } else {
+        llm_buf_str(out, LLM_STR("models/"));
     }
+
+    llm_openai_segment(model, out);
 }
 
 

@@ -92,7 +92,9 @@ llm_hub_read(llm_hub_t *h, llm_str_t body, llm_loss_t *loss)
 
     h->body = body;
     h->used = 0;
+    h->deployment = LLM_NOSTR;
     h->lossy = 0;
+    h->no_options = 0;
 
     rc = llm_json_begin(&it, body);
 

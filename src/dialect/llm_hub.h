@@ -48,8 +48,12 @@ typedef struct {
     llm_json_want_t  member[LLM_H_COUNT];   /* of a name twice, the last */
     uint64_t         used;              /* LLM_H_BIT()s a dialect has read */
     unsigned         stream:1;
-    unsigned         lossy:1;           /* in, once it is read: better less
-                                           than nothing */
+
+    /* in, once it is read */
+    llm_str_t        deployment;        /* what the model is called there, or
+                                           empty: the same */
+    unsigned         lossy:1;           /* better less than nothing */
+    unsigned         no_options:1;      /* stream_options are not known */
 } llm_hub_t;
 
 /* Takes a body apart: sets all of *h but model and version.  Members without a

@@ -53,6 +53,43 @@ llm_openai_key_looks_right(llm_str_t host, llm_str_t key)
 }
 
 
+static void
+llm_path_escape(unsigned char c, llm_buf_t *out)
+{
+    unsigned char  code[3];
+
+    static const unsigned char  hex[] = "0123456789ABCDEF";
+
+    code[0] = '%';
+    code[1] = hex[c >> 4];
+    code[2] = hex[c & 15];
+
+    llm_buf_put(out, code, 3);
+}
+
+
+void
+llm_openai_segment(llm_str_t name, llm_buf_t *out)
+{
+    size_t         i;
+    unsigned char  c;
+
+    for (i = 0; i < name.len; i++) {
+        c = name.data[i];
+
+        if ((c >= '0' && c <= '9')
+            || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z')
+            || memchr("-._~", c, 4))
+        {
+            llm_buf_put(out, &c, 1);
+
+        } else {
+            llm_path_escape(c, out);
+        }
+    }
+}
+
+
 static int
 llm_path_hex(unsigned char c)
 {
@@ -68,9 +105,7 @@ static void
 llm_path_put(llm_str_t rest, llm_buf_t *out)
 {
     size_t         i;
-    unsigned char  c, escape[3];
-
-    static const unsigned char  hex[] = "0123456789ABCDEF";
+    unsigned char  c;
 
     for (i = 0; i < rest.len; i++) {
         c = rest.data[i];
@@ -80,13 +115,10 @@ llm_path_put(llm_str_t rest, llm_buf_t *out)
                              && llm_path_hex(rest.data[i + 2]))))
         {
             llm_buf_put(out, &c, 1);
-            continue;
-        }
 
-        escape[0] = '%';
-        escape[1] = hex[c >> 4];
-        escape[2] = hex[c & 15];
-        llm_buf_put(out, escape, 3);
+        } else {
+            llm_path_escape(c, out);
+        }
     }
 }
 

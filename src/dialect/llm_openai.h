@@ -72,6 +72,9 @@ llm_rc_t llm_openai_next(llm_json_iter_t *it, llm_json_want_t *want,
 /* The text between the quotes of a raw string, else the raw value itself. */
 llm_str_t llm_openai_word(llm_json_kind_t kind, llm_str_t value);
 
+/* A name as one segment of a path. */
+void llm_openai_segment(llm_str_t name, llm_buf_t *out);
+
 /* The functions of the row in llm_dialect.c. */
 void llm_openai_path(llm_endpoint_t ep, const llm_place_t *place,
     llm_buf_t *out);
@@ -87,6 +90,10 @@ llm_rc_t llm_openai_request(llm_hub_t *h, llm_buf_t *out, llm_loss_t *loss);
 void llm_openai_deltas(llm_str_t body, const llm_sink_t *sink);
 llm_event_t llm_openai_stream(llm_stream_t *s, const llm_sse_event_t *ev,
     llm_buf_t *mem, const llm_sink_t *sink);
+
+/* Azure's row has OpenAI's functions, but for this one. */
+void llm_azure_path(llm_endpoint_t ep, const llm_place_t *place,
+    llm_buf_t *out);
 
 #pragma GCC visibility pop
 

@@ -294,7 +294,7 @@ llm_openai_request(llm_hub_t *h, llm_buf_t *out, llm_loss_t *loss)
     a.reasons = llm_chat_reasons(h->model);
 
     llm_buf_str(out, LLM_STR("{\"model\":"));
-    llm_json_put_string(out, h->model);
+    llm_json_put_string(out, h->deployment.len ? h->deployment : h->model);
 
     rc = llm_chat_messages(&a);
     if (rc != LLM_OK) {
@@ -314,7 +314,11 @@ llm_openai_request(llm_hub_t *h, llm_buf_t *out, llm_loss_t *loss)
     }
 
     if (h->stream) {
-        llm_buf_str(out, LLM_STR(",\"stream\":true,\"stream_options\":"
+        llm_buf_str(out, LLM_STR(",\"stream\":true"));
+    }
+
+    if (h->stream && !h->no_options) {
+        llm_buf_str(out, LLM_STR(",\"stream_options\":"
                                  "{\"include_usage\":true}"));
     }
 

@@ -78,7 +78,7 @@ llm_request_init(llm_request_t *r, llm_endpoint_t ep, llm_str_t body,
 
 
 /* A model's name goes into headers and logs: no control characters. */
-static llm_rc_t
+llm_rc_t
 llm_request_model(llm_request_t *r, llm_str_t model, llm_code_t *code,
     llm_str_t *message)
 {

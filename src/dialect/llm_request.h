@@ -57,6 +57,11 @@ const llm_endpoint_info_t *llm_endpoint_info(llm_endpoint_t ep);
  */
 llm_rc_t llm_endpoint_find(llm_str_t path, llm_endpoint_t *ep, llm_str_t *rest);
 
+/* The name in front of an endpoint that was found, as clients of Azure put it:
+ * ".../deployments/NAME/chat/completions"; or empty. */
+llm_str_t llm_endpoint_deployment(llm_str_t path, llm_endpoint_t ep,
+    llm_str_t rest);
+
 /* By name, for the llm_endpoint directive ("passthrough" included). */
 llm_rc_t llm_endpoint_by_name(llm_str_t name, llm_endpoint_t *ep);
 
@@ -135,6 +140,11 @@ llm_rc_t llm_request_multipart(llm_request_t *r, llm_endpoint_t ep,
 
 /* The text of a part without white space around it. */
 llm_str_t llm_request_trimmed(llm_str_t s);
+
+/* Gives the request another model's name.  LLM_OK, or LLM_BAD with *code and
+ * *message: too long, or no name. */
+llm_rc_t llm_request_model(llm_request_t *r, llm_str_t model, llm_code_t *code,
+    llm_str_t *message);
 
 /* A second look at a JSON request, where limits or declared capabilities ask
  * for it: prompt_tokens, output_tokens, and the needs that only the messages

@@ -106,6 +106,7 @@ typedef struct {
     ngx_http_llm_store_meter_t   meter;         /* of sends without a model */
     llm_prefill_way_t            prefill;       /* how a text is continued */
     unsigned                     prefill_echo:1;    /* ... and repeated */
+    ngx_flag_t                   stream_options;    /* it knows them */
     unsigned                     client_key:1;  /* key client; */
 } ngx_http_llm_provider_t;
 
@@ -116,6 +117,8 @@ typedef struct {
     ngx_str_t                    name;
     ngx_http_llm_provider_t     *provider;
     ngx_str_t                    id;            /* the provider's name for it */
+    ngx_str_t                    deployment;    /* what it is called there, if
+                                                   that is another name */
     ngx_http_llm_params_t        params;
     llm_price_t                  price;
     ngx_uint_t                   context;       /* tokens; 0: unknown */

@@ -23,6 +23,8 @@ static ngx_int_t ngx_http_llm_after_collect(ngx_http_llm_ctx_t *ctx,
 static ngx_int_t ngx_http_llm_fail(ngx_http_llm_ctx_t *ctx, llm_class_t class);
 static ngx_int_t ngx_http_llm_commit(ngx_http_llm_ctx_t *ctx);
 static ngx_uint_t ngx_http_llm_type_is(ngx_str_t *type, const char *prefix);
+static ngx_int_t ngx_http_llm_read_plain(ngx_http_llm_ctx_t *ctx,
+    llm_str_t body);
 static void ngx_http_llm_read_answer(ngx_http_llm_ctx_t *ctx, llm_str_t body,
     llm_buf_t *mem);
 static llm_class_t ngx_http_llm_resource(ngx_http_llm_ctx_t *ctx,
@@ -548,16 +550,44 @@ ngx_http_llm_answer_classify(ngx_http_llm_ctx_t *ctx)
         return;
     }
 
-    if (body.len && !send->translated
-        && llm_endpoint_info(ctx->endpoint)->body == LLM_BODY_MULTIPART
-        && !ngx_http_llm_type_is(&send->content_type, "application/json"))
+    if (llm_endpoint_info(ctx->endpoint)->body == LLM_BODY_MULTIPART
+        && !ngx_http_llm_type_is(&send->content_type, "application/json")
+        && ngx_http_llm_read_plain(ctx, body) == NGX_OK)
     {
-        /* text, srt, vtt: not ours to read */
-        send->outcome.class = LLM_CLASS_OK;
         return;
     }
 
     ngx_http_llm_read_answer(ctx, body, &mem);
+}
+
+
+/* text, srt, vtt: not ours to read, but where OpenAI's are others.  NGX_OK: the
+ * outcome is known. */
+
+static ngx_int_t
+ngx_http_llm_read_plain(ngx_http_llm_ctx_t *ctx, llm_str_t body)
+{
+    ngx_int_t  rc;
+
+    if (ctx->send->translated) {
+        rc = ngx_http_llm_swap_plain(ctx);
+
+        if (rc == NGX_DECLINED) {
+            return NGX_DECLINED;
+        }
+
+        ctx->send->outcome.class = (rc == NGX_OK) ? LLM_CLASS_OK
+                                                  : LLM_CLASS_BAD_ANSWER;
+        return NGX_OK;
+    }
+
+    if (body.len == 0) {
+        return NGX_DECLINED;
+    }
+
+    ctx->send->outcome.class = LLM_CLASS_OK;
+
+    return NGX_OK;
 }
 
 

@@ -155,7 +155,8 @@ ngx_http_llm_target_model(ngx_http_llm_ctx_t *ctx,
     ngx_http_llm_target_t *target, ngx_str_t *model)
 {
     if (target->model) {
-        *model = target->model->id;
+        *model = target->model->deployment.len ? target->model->deployment
+                                               : target->model->id;
         return;
     }
 
@@ -280,9 +281,12 @@ ngx_http_llm_compose_head(ngx_http_llm_ctx_t *ctx, ngx_str_t *path,
 static ngx_int_t
 ngx_http_llm_compose_type(ngx_http_llm_ctx_t *ctx, ngx_str_t *type)
 {
+    ngx_uint_t        ours;
     ngx_table_elt_t  *h;
 
-    if (ctx->raw_audio.len && !ctx->send->translated) {
+    ours = ctx->send->translated && ctx->translation.data;
+
+    if (ctx->raw_audio.len && !ours) {
 
         type->data = ngx_pnalloc(ctx->request->pool,
                                  sizeof("multipart/form-data; boundary="
@@ -301,9 +305,7 @@ ngx_http_llm_compose_type(ngx_http_llm_ctx_t *ctx, ngx_str_t *type)
 
     h = ctx->request->headers_in.content_type;
 
-    if (ctx->facts.kind == LLM_BODY_JSON || h == NULL
-        || ctx->send->translated)
-    {
+    if (ctx->facts.kind == LLM_BODY_JSON || h == NULL || ours) {
         ngx_str_set(type, "application/json");
         return NGX_OK;
     }
@@ -410,7 +412,7 @@ ngx_http_llm_compose_version(ngx_http_llm_ctx_t *ctx, llm_buf_t *b)
 
     provider = ctx->send->target->provider;
 
-    if (provider->version.len == 0) {
+    if (provider->dialect->version_header.len == 0) {
         return;
     }
 

@@ -28,7 +28,7 @@ ngx_int_t
 ngx_http_llm_compose_body(ngx_http_llm_ctx_t *ctx,
     ngx_http_llm_body_chain_t *body)
 {
-    if (ctx->send->translated) {
+    if (ctx->send->translated && ctx->translation.data) {
 
         if (ngx_http_llm_add_memory(ctx, body, ctx->translation.data,
                                     ctx->translation.len)
@@ -159,7 +159,9 @@ ngx_http_llm_make_edits(ngx_http_llm_ctx_t *ctx, llm_edits_t *edits)
 
     name = LLM_NOSTR;
 
-    if (model.data != ctx->model.data) {
+    if (!ctx->send->translated
+        && (model.data != ctx->model.data || ctx->deployment.len))
+    {
         name = ngx_http_llm_view(&model);
     }
 
@@ -173,7 +175,9 @@ ngx_http_llm_make_edits(ngx_http_llm_ctx_t *ctx, llm_edits_t *edits)
     llm_buf_init(&b, mem, size);
 
     rc = llm_request_edits(&ctx->facts, name, fields.field, fields.n,
-                           ctx->hide_usage, &b, edits);
+                           ctx->hide_usage
+                           && ctx->send->target->provider->stream_options,
+                           &b, edits);
 
     if (rc == LLM_FULL) {
         ctx->send->outcome.class = LLM_CLASS_INVALID_REQUEST;
@@ -268,6 +272,11 @@ ngx_http_llm_compose_form(ngx_http_llm_ctx_t *ctx,
 
     ngx_http_llm_fields(ctx, &fields);
     ngx_http_llm_target_model(ctx, ctx->send->target, &model);
+
+    if (ctx->send->translated) {
+        /* its dialect has no models */
+        model.len = 0;
+    }
 
     size = 512 + 8 * model.len + ngx_http_llm_fields_size(&fields);
 

@@ -7,6 +7,7 @@
 #include "llm_query.h"
 
 
+static void ngx_http_llm_put_args(llm_buf_t *b, ngx_str_t *args);
 static void ngx_http_llm_path_tail(ngx_http_llm_ctx_t *ctx, ngx_str_t *tail);
 static ngx_int_t ngx_http_llm_compose_args(ngx_http_llm_ctx_t *ctx,
     ngx_str_t *args);
@@ -39,8 +40,8 @@ ngx_http_llm_compose_path(ngx_http_llm_ctx_t *ctx, ngx_str_t *path)
 
     ngx_http_llm_target_model(ctx, ctx->send->target, &model);
 
-    size = provider->origin.path.len + 3 * (tail.len + model.len) + args.len
-           + 128;
+    size = provider->origin.path.len + 3 * (tail.len + 2 * model.len)
+           + args.len + provider->version.len + 128;
 
     mem = ngx_pnalloc(r->pool, size + 3 * tail.len);
     if (mem == NULL) {
@@ -49,9 +50,11 @@ ngx_http_llm_compose_path(ngx_http_llm_ctx_t *ctx, ngx_str_t *path)
 
     p = (u_char *) ngx_escape_uri(mem + size, tail.data, tail.len,
                                   NGX_ESCAPE_URI);
+    place.base = ngx_http_llm_view(&provider->origin.path);
     place.rest.data = mem + size;
     place.rest.len = p - place.rest.data;
     place.model = ngx_http_llm_view(&model);
+    place.version = ngx_http_llm_view(&provider->version);
     place.stream = ctx->facts.stream;
 
     llm_buf_init(&b, mem, size);
@@ -65,10 +68,7 @@ ngx_http_llm_compose_path(ngx_http_llm_ctx_t *ctx, ngx_str_t *path)
         provider->dialect->path(ngx_http_llm_asked(ctx), &place, &b);
     }
 
-    if (args.len) {
-        llm_buf_str(&b, LLM_STR("?"));
-        llm_buf_put(&b, args.data, args.len);
-    }
+    ngx_http_llm_put_args(&b, &args);
 
     if (b.full) {
         return NGX_ERROR;
@@ -92,6 +92,19 @@ ngx_http_llm_put_root(ngx_http_llm_provider_t *provider, llm_buf_t *b)
 
     if (!ngx_http_llm_under_root(path, provider->dialect->root)) {
         llm_buf_str(b, provider->dialect->root);
+    }
+}
+
+
+/* Behind a query of the dialect's own, if there is one. */
+
+static void
+ngx_http_llm_put_args(llm_buf_t *b, ngx_str_t *args)
+{
+    if (args->len) {
+        llm_buf_str(b, ngx_strlchr(b->start, b->pos, '?') ? LLM_STR("&")
+                                                          : LLM_STR("?"));
+        llm_buf_put(b, args->data, args->len);
     }
 }
 
@@ -147,7 +160,8 @@ ngx_http_llm_path_tail(ngx_http_llm_ctx_t *ctx, ngx_str_t *tail)
 }
 
 
-/* Queries go on where an endpoint is a resource; a key in one never does. */
+/* Queries go on where an endpoint is a resource; a key in one never does, nor
+ * does the version of an API that is not the client's to choose. */
 
 static ngx_int_t
 ngx_http_llm_compose_args(ngx_http_llm_ctx_t *ctx, ngx_str_t *args)
@@ -182,7 +196,10 @@ ngx_http_llm_compose_args(ngx_http_llm_ctx_t *ctx, ngx_str_t *args)
 
     while (llm_query_next(&query, &p)) {
 
-        if (llm_query_is_secret(&p)) {
+        if (llm_query_is_secret(&p)
+            || (!ctx->passthrough
+                && llm_query_is(p.name, LLM_STR("api-version"))))
+        {
             continue;
         }
 

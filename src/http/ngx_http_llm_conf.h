@@ -218,9 +218,9 @@ ngx_http_llm_key_pool_t *ngx_http_llm_find_pool(ngx_http_llm_main_conf_t *lmcf,
     ngx_str_t *name);
 
 /* Fields of llm_transcribe; of a provider, or of a model.  All of them meet in
- * one request, which takes LLM_FIELDS_MAX. */
+ * one request, which takes LLM_FIELDS_MAX, with LLM_FORM_FIELDS of ours. */
 #define NGX_HTTP_LLM_FORM_MAX    16
-#define NGX_HTTP_LLM_PARAMS_MAX  24
+#define NGX_HTTP_LLM_PARAMS_MAX  20
 
 /* A field's name and value: `json` lets a text that is JSON stand for itself,
  * else it becomes a string. */

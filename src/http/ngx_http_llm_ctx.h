@@ -15,6 +15,7 @@
  * translate_answer.c    its answer and its events in the client's
  * speech.c              an upload as JSON, where a provider takes no form
  * params.c              what a target wants done to its parameters
+ * swap.c                a form, and answers that are text, for some dialects
  * compose.c, _path.c,   the bytes of one attempt's request
  * _body.c
  * upstream.c, park.c    one attempt on a fresh ngx_http_upstream_t
@@ -38,7 +39,6 @@
 
 #include "ngx_http_llm.h"
 #include "llm_front.h"
-#include "llm_resume.h"
 #include "ngx_http_llm_shed.h"
 
 
@@ -46,7 +46,6 @@
 #define NGX_HTTP_LLM_ERROR_DRAIN  65536     /* read of one, to keep alive */
 #define NGX_HTTP_LLM_HOLD_EVENTS  64        /* before the first content ... */
 #define NGX_HTTP_LLM_HOLD_BYTES   65536   /* ... a stream commits after these */
-#define NGX_HTTP_LLM_CUTS_MAX     4         /* of one stream, that go on */
 #define NGX_HTTP_LLM_LAST_BYTES   1000      /* ms, from [DONE] to the end */
 /* "boundary" of forms we make; 32 hex digits follow */
 #define NGX_HTTP_LLM_BOUNDARY     "llm-gateway-"
@@ -57,6 +56,8 @@
 typedef struct ngx_http_llm_ctx_s     ngx_http_llm_ctx_t;
 typedef struct ngx_http_llm_shadow_s  ngx_http_llm_shadow_t;
 typedef struct ngx_http_llm_admission_s  ngx_http_llm_admission_t;
+typedef struct ngx_http_llm_relay_s   ngx_http_llm_relay_t;
+typedef struct ngx_http_llm_resume_s  ngx_http_llm_resume_t;
 typedef struct ngx_http_llm_sound_s  ngx_http_llm_sound_t;
 typedef struct ngx_http_llm_tunnel_s  ngx_http_llm_tunnel_t;
 
@@ -161,48 +162,6 @@ typedef struct {
 } ngx_http_llm_heard_t;
 
 
-/* The output of an answer that we send ourselves. */
-typedef struct {
-    ngx_chain_t                 *free;
-    ngx_chain_t                 *busy;
-    ngx_recv_pt                  recv;    /* of the provider's connection, while
-                                             ours stands for it */
-    unsigned                     blocked:1; /* the client is behind, and the
-                                               provider is not read */
-} ngx_http_llm_relay_t;
-
-
-/* An answer that was cut, and its part of the bill. */
-typedef struct {
-    ngx_http_llm_target_t       *target;
-    llm_usage_t                  usage;
-    uint64_t                     tokens;        /* that it showed, about */
-} ngx_http_llm_part_t;
-
-
-/* What the client was shown, and who goes on with it. */
-typedef struct {
-    llm_told_t                   told;
-    llm_resume_t                 rest;        /* of the attempt that is to */
-    llm_edits_t                  edits;       /* to its body: the text so far */
-    u_char                      *text;          /* ... in them */
-    u_char                      *scratch;
-    size_t                       scratch_size;
-    uint64_t                     tokens;        /* shown before this attempt */
-    uint64_t                     prompt;        /* of the first; LLM_UNKNOWN */
-    llm_usage_t                  usage;         /* told before it went on */
-    uint64_t                     afresh;        /* targets that refuse a text
-                                                   to go on with, as bits */
-    ngx_uint_t                   resumes;       /* times another one went on */
-    ngx_uint_t                   cuts;
-    ngx_http_llm_part_t          part[NGX_HTTP_LLM_CUTS_MAX];
-    unsigned                     prefixed:1;    /* this one got the text */
-    unsigned                     timeout:1;     /* what ended the last */
-    unsigned                     told_some:1;   /* this event has deltas */
-    unsigned                     dated:1;       /* when the first began */
-} ngx_http_llm_resume_t;
-
-
 struct ngx_http_llm_ctx_s {
     ngx_http_request_t          *request;
     ngx_http_llm_main_conf_t    *lmcf;
@@ -214,6 +173,7 @@ struct ngx_http_llm_ctx_s {
     u_char                       id[32];        /* 128 random bits, in hex */
     llm_endpoint_t               endpoint;
     ngx_str_t                    rest;          /* of the path, behind it */
+    ngx_str_t                    deployment;    /* … in front; or empty */
     llm_request_t                facts;
     ngx_str_t                    body;          /* memory, or mapped */
     ngx_str_t                    model;       /* the client's, or the route's */
@@ -588,73 +548,6 @@ ngx_int_t ngx_http_llm_init_peer(ngx_http_request_t *r,
     ngx_http_upstream_srv_conf_t *us);
 void ngx_http_llm_unpark(ngx_http_llm_ctx_t *ctx);
 
-/*
- * translate.c.  way: how a request gets to a provider.  translate: before an
- * attempt; NGX_OK, or NGX_DONE when something else was started instead.
- * put_error: an error in the form that the client knows; put_error_event: in a
- * stream, 12 bytes for each of the message and 1024 more.
- * translate_answer.c.  translate_answer: send->body becomes what the client
- * gets; answer_dialect is the one that reads it then.  asked: the endpoint that
- * the provider was asked.  The others belong to events.c and stream.c.
- */
-llm_way_t ngx_http_llm_way(ngx_http_llm_ctx_t *ctx,
-    ngx_http_llm_provider_t *provider);
-ngx_int_t ngx_http_llm_translate(ngx_http_llm_ctx_t *ctx);
-ngx_int_t ngx_http_llm_translate_answer(ngx_http_llm_ctx_t *ctx);
-const llm_dialect_t *ngx_http_llm_answer_dialect(ngx_http_llm_ctx_t *ctx);
-llm_endpoint_t ngx_http_llm_asked(ngx_http_llm_ctx_t *ctx);
-void ngx_http_llm_put_error(ngx_http_llm_ctx_t *ctx, llm_buf_t *out,
-    llm_code_t code, llm_str_t message);
-const llm_front_t *ngx_http_llm_error_front(ngx_http_request_t *r,
-    llm_endpoint_t ep);
-void ngx_http_llm_put_error_event(ngx_http_llm_ctx_t *ctx, llm_buf_t *out,
-    llm_code_t code, llm_str_t message);
-ngx_int_t ngx_http_llm_translate_init(ngx_http_llm_ctx_t *ctx);
-llm_event_t ngx_http_llm_translate_event(ngx_http_llm_ctx_t *ctx,
-    const llm_sse_event_t *ev, llm_buf_t *mem);
-ngx_int_t ngx_http_llm_translate_error(ngx_http_llm_ctx_t *ctx);
-ngx_int_t ngx_http_llm_translate_end(ngx_http_llm_ctx_t *ctx,
-    llm_str_t *text);
-void ngx_http_llm_put_delta(void *data, const llm_delta_t *delta);
-
-/*
- * speech.c.  speech: how the provider of this attempt is asked for a transcript
- * in JSON, or NULL.  request: makes ctx->translation, behind which sound and
- * rest follow from an output filter; rewind: to their beginning, returns
- * their length; output: sets the filter.  whole: the client's answer, and its
- * type.
- */
-const llm_speech_way_t *ngx_http_llm_speech(ngx_http_llm_ctx_t *ctx);
-ngx_int_t ngx_http_llm_speech_request(ngx_http_llm_ctx_t *ctx,
-    llm_loss_t *loss, llm_loss_t *dropped, llm_rc_t *rc);
-off_t ngx_http_llm_speech_rewind(ngx_http_llm_ctx_t *ctx);
-ngx_int_t ngx_http_llm_speech_output(ngx_http_llm_ctx_t *ctx);
-void ngx_http_llm_speech_whole(ngx_http_llm_ctx_t *ctx, llm_str_t body,
-    llm_buf_t *out, ngx_str_t *type);
-
-/*
- * params.c.  fields: what is done to the request at the current target, by the
- * location's form and by the target.  edit: the same to a body that is text of
- * ours.  dropped, dropped_fields: what the client reads in x-llm-dropped; edits
- * tell which fields met something.  unsupported: what a loss means there.
- */
-typedef struct {
-    llm_field_t                  field[LLM_FIELDS_MAX];
-    ngx_uint_t                   n;
-} ngx_http_llm_fields_t;
-
-void ngx_http_llm_fields(ngx_http_llm_ctx_t *ctx,
-    ngx_http_llm_fields_t *fields);
-size_t ngx_http_llm_fields_size(ngx_http_llm_fields_t *fields);
-ngx_int_t ngx_http_llm_edit(ngx_http_llm_ctx_t *ctx, ngx_str_t *body,
-    llm_loss_t *dropped);
-void ngx_http_llm_dropped_fields(ngx_http_llm_fields_t *fields, uint64_t bits,
-    llm_loss_t *dropped);
-ngx_int_t ngx_http_llm_dropped(ngx_http_llm_ctx_t *ctx, llm_loss_t *loss);
-ngx_uint_t ngx_http_llm_unsupported(ngx_http_llm_ctx_t *ctx);
-llm_rc_t ngx_http_llm_weigh(ngx_http_llm_ctx_t *ctx, llm_rc_t rc,
-    llm_loss_t *loss);
-
 /* compose.c, _path.c, _body.c: the bytes of an attempt's request; the model's
  * name at a target. */
 typedef struct {
@@ -717,58 +610,6 @@ void ngx_http_llm_send_error_event(ngx_http_llm_ctx_t *ctx, llm_code_t code,
 #define ngx_http_llm_stream_is_whole(e)                                       \
     (!(e)->failed && !(e)->broken && llm_stream_complete(&(e)->state))
 
-/*
- * relay.c: an answer that we send ourselves, so that nginx never sees a commit
- * and another attempt may follow it.  want: before an attempt, whether that is
- * so.  begin: in place of the commit, with what the framing said; read: what
- * follows a read.  Both return what process_header() does.  ended: nginx saw
- * the end of the connection, perhaps in an event without its blank line.  over:
- * the attempt has ended.  unwrap: the connection is nginx's again.  handlers:
- * the client's events while we send.  collected: a whole answer where events
- * were promised becomes some; its class.  give_up: nothing is left to try, and
- * the header went out.
- */
-ngx_int_t ngx_http_llm_relay_want(ngx_http_llm_ctx_t *ctx);
-ngx_int_t ngx_http_llm_relay_begin(ngx_http_llm_ctx_t *ctx, ngx_int_t rc);
-ngx_int_t ngx_http_llm_relay_read(ngx_http_llm_ctx_t *ctx, ngx_int_t rc);
-void ngx_http_llm_relay_ended(ngx_http_llm_ctx_t *ctx,
-    ngx_http_upstream_state_t *state);
-void ngx_http_llm_relay_over(ngx_http_llm_ctx_t *ctx);
-void ngx_http_llm_relay_unwrap(ngx_http_llm_ctx_t *ctx, ngx_connection_t *c);
-void ngx_http_llm_relay_handlers(ngx_http_llm_ctx_t *ctx);
-llm_class_t ngx_http_llm_relay_collected(ngx_http_llm_ctx_t *ctx,
-    llm_str_t body);
-void ngx_http_llm_relay_give_up(ngx_http_llm_ctx_t *ctx);
-
-/*
- * resume.c: a stream that was cut goes on with another answer.  want: whether
- * that may happen; can: whether it can be done now.  resume: it was cut; NGX_OK
- * when another attempt was started.  prepare: before an attempt is sent; retry:
- * it failed before it went on; NGX_OK when something else was started.  begin:
- * an attempt goes on.  usage: what it used, as the client is told; total: usage
- * and cost of all of them.
- */
-ngx_int_t ngx_http_llm_resume_want(ngx_http_llm_ctx_t *ctx);
-ngx_uint_t ngx_http_llm_resume_can(ngx_http_llm_ctx_t *ctx);
-ngx_int_t ngx_http_llm_resume(ngx_http_llm_ctx_t *ctx);
-ngx_int_t ngx_http_llm_resume_prepare(ngx_http_llm_ctx_t *ctx);
-ngx_int_t ngx_http_llm_resume_retry(ngx_http_llm_ctx_t *ctx,
-    llm_class_t class);
-void ngx_http_llm_resume_begin(ngx_http_llm_ctx_t *ctx);
-void ngx_http_llm_resume_usage(ngx_http_llm_ctx_t *ctx, llm_usage_t *usage);
-void ngx_http_llm_resume_total(ngx_http_llm_ctx_t *ctx);
-
-/* Whether an answer was cut, and this attempt is to go on with it. */
-#define ngx_http_llm_is_resuming(ctx)                                         \
-    ((ctx)->resume && (ctx)->resume->cuts)
-
-/* told.c: what the client is shown.  init: before the events of an attempt are
- * read; event: in place of the dialect's; put: a delta of it. */
-void ngx_http_llm_told_init(ngx_http_llm_ctx_t *ctx);
-llm_event_t ngx_http_llm_told_event(ngx_http_llm_ctx_t *ctx,
-    const llm_sse_event_t *ev, llm_buf_t *mem);
-void ngx_http_llm_told_put(void *data, const llm_delta_t *delta);
-
 /* feedback.c: an answer is about to be sent; votes for it are welcome. */
 void ngx_http_llm_feedback_open(ngx_http_llm_ctx_t *ctx);
 
@@ -793,5 +634,8 @@ llm_code_t ngx_http_llm_analyze_facts(ngx_http_llm_ctx_t *ctx,
 ngx_int_t ngx_http_llm_analyze_body(ngx_http_llm_ctx_t *ctx, ngx_str_t *body);
 llm_class_t ngx_http_llm_analyze_answer(ngx_http_llm_ctx_t *ctx,
     llm_answer_t *answer);
+
+#include "ngx_http_llm_translate.h"
+#include "ngx_http_llm_relay.h"
 
 #endif /* _NGX_HTTP_LLM_CTX_H_INCLUDED_ */

@@ -494,7 +494,8 @@ ngx_http_llm_free_link(ngx_http_llm_ctx_t *ctx, ngx_buf_t *b)
 {
     ngx_chain_t  *cl, **ll;
 
-    ll = ctx->relay ? &ctx->relay->free : &ctx->request->upstream->free_bufs;
+    ll = ctx->relay && ctx->send->answer != NGX_HTTP_LLM_ANSWER_RAW
+         ? &ctx->relay->free : &ctx->request->upstream->free_bufs;
 
     for ( /* void */ ; *ll; ll = &(*ll)->next) {
         cl = *ll;

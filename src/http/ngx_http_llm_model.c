@@ -13,6 +13,7 @@
 
 static char *ngx_http_llm_model_provider(ngx_conf_t *cf, void *block);
 static char *ngx_http_llm_model_id(ngx_conf_t *cf, void *block);
+static char *ngx_http_llm_model_deployment(ngx_conf_t *cf, void *block);
 static char *ngx_http_llm_model_price(ngx_conf_t *cf, void *block);
 static char *ngx_http_llm_model_context(ngx_conf_t *cf, void *block);
 static char *ngx_http_llm_model_can(ngx_conf_t *cf, void *block);
@@ -28,6 +29,7 @@ static ngx_int_t ngx_http_llm_model_link(ngx_conf_t *cf,
 static ngx_http_llm_member_t  ngx_http_llm_model_members[] = {
     { ngx_string("provider"), 1, 1, 1, ngx_http_llm_model_provider },
     { ngx_string("id"), 1, 1, 1, ngx_http_llm_model_id },
+    { ngx_string("deployment"), 1, 1, 1, ngx_http_llm_model_deployment },
     { ngx_string("price"), 1, 4, 1, ngx_http_llm_model_price },
     { ngx_string("context"), 1, 1, 1, ngx_http_llm_model_context },
     { ngx_string("can"), 1, NGX_HTTP_LLM_ARGS_ANY, 1, ngx_http_llm_model_can },
@@ -164,6 +166,15 @@ ngx_http_llm_model_link(ngx_conf_t *cf, ngx_http_llm_main_conf_t *lmcf,
     }
 
     m->provider = name->object;
+
+    if (m->deployment.len && !m->provider->dialect->deployments) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"deployment\" of llm_model \"%V\" is incompatible "
+                      "with the dialect of its provider \"%V\" in %s:%ui",
+                      &m->name, &ref->name, ref->file, ref->line);
+        return NGX_ERROR;
+    }
+
     m->route->targets[0].provider = m->provider;
 
     return NGX_OK;
@@ -184,6 +195,25 @@ ngx_http_llm_model_id(ngx_conf_t *cf, void *block)
     }
 
     mb->model->id = value[1];
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_llm_model_deployment(ngx_conf_t *cf, void *block)
+{
+    ngx_http_llm_model_block_t *mb = block;
+
+    ngx_str_t  *value;
+
+    value = cf->args->elts;
+
+    if (value[1].len == 0) {
+        return "must not be empty";
+    }
+
+    mb->model->deployment = value[1];
 
     return NGX_CONF_OK;
 }

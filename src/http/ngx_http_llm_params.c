@@ -17,6 +17,8 @@
 
 static ngx_http_llm_params_t *ngx_http_llm_params(ngx_http_llm_ctx_t *ctx);
 static ngx_uint_t ngx_http_llm_has_params(ngx_http_llm_ctx_t *ctx);
+static void ngx_http_llm_own_fields(ngx_http_llm_ctx_t *ctx,
+    ngx_http_llm_fields_t *fields);
 
 
 static ngx_http_llm_params_t *
@@ -44,6 +46,31 @@ ngx_http_llm_has_params(ngx_http_llm_ctx_t *ctx)
 }
 
 
+/* What the provider cannot do without, of which the client hears nothing. */
+
+static void
+ngx_http_llm_own_fields(ngx_http_llm_ctx_t *ctx, ngx_http_llm_fields_t *fields)
+{
+    llm_field_t  *f;
+
+    fields->n = 0;
+
+    if (!ctx->send->target->provider->stream_options
+        && ctx->facts.kind == LLM_BODY_JSON)
+    {
+        f = &fields->field[fields->n++];
+
+        ngx_memzero(f, sizeof(llm_field_t));
+        f->what = LLM_FIELD_DROP;
+        f->name = LLM_STR("stream_options");
+    }
+
+    ngx_http_llm_swap_form(ctx, fields);
+
+    fields->own = fields->n;
+}
+
+
 void
 ngx_http_llm_fields(ngx_http_llm_ctx_t *ctx, ngx_http_llm_fields_t *fields)
 {
@@ -52,7 +79,8 @@ ngx_http_llm_fields(ngx_http_llm_ctx_t *ctx, ngx_http_llm_fields_t *fields)
     ngx_array_t                *own;
     ngx_http_llm_transcribe_t  *tr;
 
-    fields->n = 0;
+    ngx_http_llm_own_fields(ctx, fields);
+
     tr = ctx->llcf->transcribe;
 
     for (i = 0; tr && i < tr->nfields; i++) {
@@ -155,7 +183,7 @@ ngx_http_llm_dropped_fields(ngx_http_llm_fields_t *fields, uint64_t bits,
 {
     ngx_uint_t  i;
 
-    for (i = 0; i < fields->n; i++) {
+    for (i = fields->own; i < fields->n; i++) {
         if (bits & ((uint64_t) 1 << i)) {
             llm_loss_add(dropped, fields->field[i].name);
         }
@@ -163,7 +191,7 @@ ngx_http_llm_dropped_fields(ngx_http_llm_fields_t *fields, uint64_t bits,
 }
 
 
-/* The names that stand in x-llm-dropped. */
+/* The names that stand in x-llm-dropped; more may follow. */
 
 ngx_int_t
 ngx_http_llm_dropped(ngx_http_llm_ctx_t *ctx, llm_loss_t *loss)
@@ -182,6 +210,7 @@ ngx_http_llm_dropped(ngx_http_llm_ctx_t *ctx, llm_loss_t *loss)
     }
 
     llm_buf_init(&b, name.data, NGX_HTTP_LLM_DROPPED);
+    llm_buf_put(&b, ctx->send->dropped.data, ctx->send->dropped.len);
 
     for (i = 0; i < loss->n; i++) {
         name.len = loss->name[i].len;

@@ -24,14 +24,12 @@ static ngx_int_t ngx_http_llm_provider_end_mock(ngx_conf_t *cf,
 static ngx_int_t ngx_http_llm_provider_end_tls(ngx_conf_t *cf,
     ngx_http_llm_provider_block_t *pb);
 static char *ngx_http_llm_provider_dialect(ngx_conf_t *cf, void *block);
-static char *ngx_http_llm_provider_version(ngx_conf_t *cf, void *block);
-static ngx_int_t ngx_http_llm_provider_end_version(ngx_conf_t *cf,
-    ngx_http_llm_provider_t *p);
 static char *ngx_http_llm_provider_base_url(ngx_conf_t *cf, void *block);
 static char *ngx_http_llm_provider_keys(ngx_conf_t *cf, void *block);
 static char *ngx_http_llm_provider_key(ngx_conf_t *cf, void *block);
 static ngx_int_t ngx_http_llm_provider_link_pool(ngx_conf_t *cf,
     ngx_http_llm_main_conf_t *lmcf, ngx_http_llm_ref_t *ref);
+static char *ngx_http_llm_provider_options(ngx_conf_t *cf, void *block);
 static char *ngx_http_llm_provider_enabled(ngx_conf_t *cf, void *block);
 static char *ngx_http_llm_provider_ssl(ngx_conf_t *cf, void *block);
 static void ngx_http_llm_provider_odd_keys(ngx_conf_t *cf,
@@ -42,6 +40,7 @@ static ngx_http_llm_member_t  ngx_http_llm_provider_members[] = {
     { ngx_string("dialect"), 1, 1, 1, ngx_http_llm_provider_dialect },
     { ngx_string("version"), 1, 1, 1, ngx_http_llm_provider_version },
     { ngx_string("native"), 1, 2, 1, ngx_http_llm_provider_native },
+    { ngx_string("api_version"), 1, 1, 1, ngx_http_llm_provider_api_version },
     { ngx_string("base_url"), 1, 1, 1, ngx_http_llm_provider_base_url },
     { ngx_string("keys"), 1, NGX_HTTP_LLM_ARGS_ANY, 0,
       ngx_http_llm_provider_keys },
@@ -61,6 +60,7 @@ static ngx_http_llm_member_t  ngx_http_llm_provider_members[] = {
     { ngx_string("rename"), 2, 2, 0, ngx_http_llm_provider_param },
     { ngx_string("unsupported"), 1, 1, 1, ngx_http_llm_provider_unsupported },
     { ngx_string("prefill"), 1, 2, 1, ngx_http_llm_provider_prefill },
+    { ngx_string("stream_options"), 1, 1, 1, ngx_http_llm_provider_options },
     { ngx_string("enabled"), 1, 1, 1, ngx_http_llm_provider_enabled },
     { ngx_string("ssl_verify"), 1, 1, 1, ngx_http_llm_provider_ssl },
     { ngx_string("ssl_verify_depth"), 1, 1, 1, ngx_http_llm_provider_ssl },
@@ -170,6 +170,7 @@ ngx_http_llm_provider_begin(ngx_conf_t *cf, ngx_str_t *name,
 
     p->name = *name;
     p->dialect = llm_dialect_find(LLM_STR("openai"));
+    p->stream_options = 1;
 
     ngx_http_llm_gate_defaults(p);
 
@@ -211,7 +212,7 @@ ngx_http_llm_provider_end(ngx_conf_t *cf, ngx_http_llm_provider_block_t *pb)
         return NGX_ERROR;
     }
 
-    if (ngx_http_llm_provider_end_version(cf, p) != NGX_OK
+    if (ngx_http_llm_provider_end_version(cf, pb) != NGX_OK
         || ngx_http_llm_provider_end_native(cf, pb) != NGX_OK)
     {
         return NGX_ERROR;
@@ -361,58 +362,6 @@ ngx_http_llm_provider_dialect(ngx_conf_t *cf, void *block)
 
 
 static char *
-ngx_http_llm_provider_version(ngx_conf_t *cf, void *block)
-{
-    ngx_http_llm_provider_block_t *pb = block;
-
-    ngx_uint_t   i;
-    ngx_str_t   *value;
-
-    value = cf->args->elts;
-
-    for (i = 0; i < value[1].len; i++) {
-        if ((value[1].data[i] < '0' || value[1].data[i] > '9')
-            && value[1].data[i] != '-')
-        {
-            break;
-        }
-    }
-
-    if (value[1].len != sizeof("2023-06-01") - 1 || i != value[1].len) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid version \"%V\", expected a date as "
-                           "2023-06-01", &value[1]);
-        return NGX_CONF_ERROR;
-    }
-
-    pb->provider->version = value[1];
-
-    return NGX_CONF_OK;
-}
-
-
-static ngx_int_t
-ngx_http_llm_provider_end_version(ngx_conf_t *cf, ngx_http_llm_provider_t *p)
-{
-    if (p->version.len == 0) {
-        p->version.len = p->dialect->version.len;
-        p->version.data = (u_char *) p->dialect->version.data;
-        return NGX_OK;
-    }
-
-    if (p->dialect->version_header.len) {
-        return NGX_OK;
-    }
-
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "\"version\" is incompatible with the dialect of "
-                       "llm_provider \"%V\"", &p->name);
-
-    return NGX_ERROR;
-}
-
-
-static char *
 ngx_http_llm_provider_base_url(ngx_conf_t *cf, void *block)
 {
     ngx_http_llm_provider_block_t *pb = block;
@@ -532,6 +481,22 @@ ngx_http_llm_provider_link_pool(ngx_conf_t *cf, ngx_http_llm_main_conf_t *lmcf,
     }
 
     return NGX_OK;
+}
+
+
+/* stream_options on|off: some refuse to be asked for the usage of a stream */
+
+static char *
+ngx_http_llm_provider_options(ngx_conf_t *cf, void *block)
+{
+    ngx_http_llm_provider_block_t *pb = block;
+
+    ngx_str_t  *value;
+
+    value = cf->args->elts;
+
+    return ngx_http_llm_flag(cf, &value[1], &pb->provider->stream_options)
+           == NGX_OK ? NGX_CONF_OK : NGX_CONF_ERROR;
 }
 
 

@@ -15,6 +15,7 @@ typedef struct {
     ngx_http_llm_provider_t    *provider;
     ngx_http_llm_pool_block_t   keys;          /* keys.pool: it has its own */
     ngx_str_t                   base_url;
+    ngx_str_t                   version_member;
     ngx_uint_t                  pool;          /* keys NAME */
     uint32_t                    native;        /* LLM_EP_BIT()s */
     ngx_uint_t                  native_set;
@@ -67,6 +68,13 @@ ngx_int_t ngx_http_llm_provider_end_native(ngx_conf_t *cf,
 /* provider_prefill.c */
 
 char *ngx_http_llm_provider_prefill(ngx_conf_t *cf, void *block);
+
+/* provider_version.c; end: when the dialect is known */
+
+char *ngx_http_llm_provider_version(ngx_conf_t *cf, void *block);
+char *ngx_http_llm_provider_api_version(ngx_conf_t *cf, void *block);
+ngx_int_t ngx_http_llm_provider_end_version(ngx_conf_t *cf,
+    ngx_http_llm_provider_block_t *pb);
 
 /* provider_mock.c: the built-in mock, recordings, replays */
 

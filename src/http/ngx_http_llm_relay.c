@@ -34,15 +34,27 @@ ngx_int_t
 ngx_http_llm_relay_want(ngx_http_llm_ctx_t *ctx)
 {
     if (ctx->relay || !ctx->facts.stream || ctx->analyze || ctx->shadow
-        || ctx->passthrough || ngx_http_llm_resume_want(ctx) != NGX_OK
-        || ctx->resume == NULL)
+        || ctx->passthrough)
     {
+        return NGX_OK;
+    }
+
+    if (ngx_http_llm_resume_want(ctx) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (ctx->resume == NULL) {
         return NGX_OK;
     }
 
     ctx->relay = ngx_pcalloc(ctx->request->pool, sizeof(ngx_http_llm_relay_t));
 
-    return ctx->relay ? NGX_OK : NGX_ERROR;
+    if (ctx->relay == NULL) {
+        ctx->resume = NULL;
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
 }
 
 

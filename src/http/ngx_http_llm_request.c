@@ -174,7 +174,7 @@ ngx_http_llm_request_id(ngx_http_llm_ctx_t *ctx)
 llm_code_t
 ngx_http_llm_find_endpoint(ngx_http_llm_ctx_t *ctx)
 {
-    llm_str_t            rest;
+    llm_str_t            path, rest, name;
     ngx_http_request_t  *r;
 
     r = ctx->request;
@@ -197,11 +197,16 @@ ngx_http_llm_find_endpoint(ngx_http_llm_ctx_t *ctx)
         return LLM_CODE_NONE;
     }
 
-    if (llm_endpoint_find(ngx_http_llm_view(&r->uri), &ctx->endpoint, &rest)
-        != LLM_OK)
-    {
+    path = ngx_http_llm_view(&r->uri);
+
+    if (llm_endpoint_find(path, &ctx->endpoint, &rest) != LLM_OK) {
         return LLM_CODE_CALLER_UNKNOWN_ENDPOINT;
     }
+
+    name = llm_endpoint_deployment(path, ctx->endpoint, rest);
+
+    ctx->deployment.len = name.len;
+    ctx->deployment.data = (u_char *) name.data;
 
     ctx->rest.len = rest.len;
     ctx->rest.data = (u_char *) rest.data;
@@ -424,6 +429,13 @@ ngx_http_llm_read_facts(ngx_http_llm_ctx_t *ctx, llm_str_t *message)
 
     } else {
         code = ngx_http_llm_read_form(ctx, message);
+    }
+
+    if (code == LLM_CODE_NONE && ctx->deployment.len) {
+        /* it counts, as at Azure, whatever the body says */
+        (void) llm_request_model(&ctx->facts,
+                                 ngx_http_llm_view(&ctx->deployment), &code,
+                                 message);
     }
 
     ctx->model.len = ctx->facts.model.len;

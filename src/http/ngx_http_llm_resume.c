@@ -143,7 +143,10 @@ ngx_http_llm_resume_part(ngx_http_llm_ctx_t *ctx)
 
     part->target = send->target;
     part->usage = ctx->usage;
-    part->tokens = resume->told.tokens - resume->tokens;
+
+    /* who was asked afresh has told all of it */
+    part->tokens = resume->told.tokens
+                   - (resume->prefixed ? resume->tokens : 0);
 
     if (resume->cuts == 1) {
         resume->prompt = ctx->usage.input;
@@ -210,6 +213,8 @@ ngx_http_llm_resume_retry(ngx_http_llm_ctx_t *ctx, llm_class_t class)
 
 /* ---- what it is asked for ------------------------------------------------ */
 
+/* NGX_OK, or NGX_DONE: the client has its error. */
+
 ngx_int_t
 ngx_http_llm_resume_prepare(ngx_http_llm_ctx_t *ctx)
 {
@@ -243,7 +248,9 @@ ngx_http_llm_resume_prepare(ngx_http_llm_ctx_t *ctx)
             break;
 
         case NGX_ERROR:
-            return NGX_ERROR;
+            ctx->code = LLM_CODE_GATEWAY_ERROR;
+            ngx_http_llm_give_up(ctx);
+            return NGX_DONE;
 
         default:
             break;
@@ -443,7 +450,9 @@ ngx_http_llm_resume_total(ngx_http_llm_ctx_t *ctx)
             usage.input = prompt;
         }
 
-        usage.output = part->tokens;
+        if (usage.output == LLM_UNKNOWN || usage.output < part->tokens) {
+            usage.output = part->tokens;
+        }
 
         ctx->cost = part->target->model && usage.input != LLM_UNKNOWN
                     ? llm_price_cost(&part->target->model->price, &usage)

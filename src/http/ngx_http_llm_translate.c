@@ -1,7 +1,7 @@
 /*
- * From a client's dialect to a provider's: the request of an attempt; and errors
- * in the client's.  What both speak alike never comes here; answers are in
- * ngx_http_llm_translate_answer.c.
+ * From a client's dialect to a provider's: the request of an attempt, and
+ * errors in the client's.  What both speak alike never comes here; answers are
+ * in ngx_http_llm_translate_answer.c.
  */
 
 #include "ngx_http_llm_ctx.h"
@@ -200,6 +200,10 @@ ngx_http_llm_translate_body(ngx_http_llm_ctx_t *ctx, ngx_str_t *body,
         return ngx_http_llm_speech_request(ctx, loss, dropped, rc);
     }
 
+    if (ngx_http_llm_swap_request(ctx, loss, rc) == NGX_OK) {
+        return NGX_OK;
+    }
+
     provider = ctx->send->target->provider;
     swap = llm_dialect_swap(provider->dialect, ctx->endpoint);
 
@@ -261,13 +265,17 @@ ngx_http_llm_translate_hub(ngx_http_llm_ctx_t *ctx, llm_str_t body,
     llm_hub_t                 hub;
     ngx_str_t                 model;
     ngx_http_llm_fields_t     fields;
+    ngx_http_llm_target_t    *target;
     ngx_http_llm_provider_t  *provider;
 
-    provider = ctx->send->target->provider;
+    target = ctx->send->target;
+    provider = target->provider;
 
-    ngx_http_llm_target_model(ctx, ctx->send->target, &model);
+    ngx_http_llm_target_model(ctx, target, &model);
 
-    hub.model = ngx_http_llm_view(&model);
+    /* what a deployment can do is told by its id */
+
+    hub.model = ngx_http_llm_view(target->model ? &target->model->id : &model);
     hub.version = ngx_http_llm_view(&provider->version);
 
     rc = llm_hub_read(&hub, body, loss);
@@ -275,6 +283,8 @@ ngx_http_llm_translate_hub(ngx_http_llm_ctx_t *ctx, llm_str_t body,
         return rc;
     }
 
+    hub.deployment = ngx_http_llm_view(&model);
+    hub.no_options = !provider->stream_options;
     hub.lossy = (ngx_http_llm_unsupported(ctx)
                  == NGX_HTTP_LLM_UNSUPPORTED_DROP);
 

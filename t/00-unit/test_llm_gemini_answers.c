@@ -44,7 +44,7 @@ put(void *data, const llm_delta_t *delta)
     llm_buf_t  b;
     client_t  *c = data;
 
-    llm_buf_init(&b, c->out.pos, llm_reply_room(delta));
+    llm_buf_init(&b, c->out.pos, llm_reply_room(&c->reply, delta));
     c->reply.front->delta(&c->reply, delta, &b);
     c->tight += b.full;
     c->out.pos = b.pos;

@@ -922,7 +922,8 @@ test_row(void)
     mock = llm_dialect_find(LLM_STR("mock"));
     ok(mock && mock->event == openai->event, "mock answers like openai");
     ok(llm_dialect_find(LLM_STR("klingon")) == NULL, "no such dialect");
-    is_str(llm_dialect_names(), "openai, anthropic, gemini, mock", "the names");
+    is_str(llm_dialect_names(), "openai, azure, anthropic, gemini, openrouter, "
+           "whispercpp, mock", "the names");
     is_str(openai->auth_header, "Authorization", "header of the key");
     is_str(openai->auth_prefix, "Bearer ", "and what stands before it");
 

@@ -414,7 +414,7 @@ put(void *data, const llm_delta_t *delta)
 
     llm_buf_t  b;
 
-    llm_buf_init(&b, w->out.pos, llm_reply_room(delta));
+    llm_buf_init(&b, w->out.pos, llm_reply_room(&w->reply, delta));
     w->reply.front->delta(&w->reply, delta, &b);
     w->full |= b.full != 0;
     w->out.pos = b.pos;

@@ -180,6 +180,39 @@ test_endpoints(void)
 
 
 static void
+test_deployments(void)
+{
+    size_t          i;
+    llm_str_t       path, rest;
+    llm_endpoint_t  ep;
+
+    static const struct {
+        const char  *path, *name;
+    } t[] = {
+        { "/openai/deployments/gpt-4o/chat/completions", "gpt-4o" },
+        { "/x/deployments/a/b/audio/transcriptions", "a/b" },
+        { "/deployments/deployments/completions", "deployments" },
+        { "/deployments/a/deployments/b/embeddings/c", "b" },
+        { "/deployments/chat/completions", "" },
+        { "/deployments//chat/completions", "" },
+        { "/mydeployments/m/chat/completions", "" },
+        { "deployments/m/chat/completions", "" },
+        { "/v1/chat/completions", "" },
+        { "chat/completions", "" },
+        { "/chat/completions/deployments/m", "" }
+    };
+
+    for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+        path = tap_c(t[i].path);
+
+        is_int(llm_endpoint_find(path, &ep, &rest), LLM_OK, t[i].path);
+        is_str(llm_endpoint_deployment(path, ep, rest), t[i].name,
+               "... its deployment");
+    }
+}
+
+
+static void
 test_json(void)
 {
     is_int(json(LLM_EP_CHAT, tap_fixture("openai/chat.request.json")), LLM_OK,
@@ -809,6 +842,7 @@ int
 main(void)
 {
     test_endpoints();
+    test_deployments();
     test_json();
     test_json_refused();
     test_estimate();

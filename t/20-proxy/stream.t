@@ -10,11 +10,13 @@ my $gw = Test::LLM::Gateway->new(vars => { UP => $up->port }, env => { KEY_A => 
     log_format llm '$request_id|$llm_input_tokens|$llm_cached_tokens|$llm_output_tokens|$llm_error|$llm_status_class|$llm_ttft';
     access_log %%DIR%%/llm.log llm;
     llm_provider a { dialect openai; base_url http://127.0.0.1:%%UP%%/v1; key env:KEY_A; breaker off; }
+    llm_provider shy { dialect openai; base_url http://127.0.0.1:%%UP%%/v1; stream_options off; breaker off; }
     llm_model m { provider a; id m-1; }
     server {
         listen 127.0.0.1:%%PORT%%;
         add_header X-Id $request_id always;
         location /v1/ { llm_retry off; llm_pass m; }
+        location /shy/ { llm_retry off; llm_pass shy; }
     }
 EOC
 
@@ -73,6 +75,24 @@ $r = stream(ok_stream([ 'x' ], usage => { prompt_tokens => 20, completion_tokens
 ($q) = $up->received;
 is_deeply(from_json($q->{body})->{stream_options}, { include_usage => JSON::PP::true(), include_obfuscation => JSON::PP::false() },
           'set inside existing stream_options');
+
+# a provider that refuses to be asked tells it with the finish
+for my $t ([ 'chat/completions' ], [ 'chat/completions', { include_usage => JSON::PP::true() } ], [ 'messages' ]) {
+    my ($path, $options) = @$t;
+    $up->reset;
+    $up->on('/*' => [ [ begin => '' ], map({ [ chunk => "data: $_\\n\\n" ] }
+        '{"id":"c","model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":"x"},"finish_reason":null}]}',
+        '{"id":"c","model":"m","choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":20,"completion_tokens":7,"total_tokens":27}}',
+        '[DONE]'), [ end => '' ] ]);
+    $r = $gw->post("/shy/$path", to_json({ model => 'm', max_tokens => 9, stream => JSON::PP::true(), messages => [ { role => 'user', content => 'Hi' } ],
+        $options ? (stream_options => $options) : () }));
+    ($q) = $up->received;
+    is($r->status, 200, "stream_options off, $path" . ($options ? ', asked for' : ''));
+    unlike($q->{body}, qr/stream_options/, '... nor mentioned');
+    is($r->header('x-llm-dropped'), undef, '... which is nobody\'s loss');
+    @f = logged($r);
+    is("$f[1] $f[3]", '20 7', '... but counted');
+}
 
 $r = stream([ [ 'sse-file', fixture('groq/chat.stream.sse') ] ]);
 @f = logged($r);

@@ -156,11 +156,29 @@ check_upload(unsigned choice, llm_str_t body)
 }
 
 
+static void
+check_path(llm_str_t path)
+{
+    llm_str_t       rest, name;
+    llm_endpoint_t  ep;
+
+    if (llm_endpoint_find(path, &ep, &rest) != LLM_OK) {
+        return;
+    }
+
+    name = llm_endpoint_deployment(path, ep, rest);
+
+    if (name.len && (name.data < path.data || name.data + name.len > rest.data))
+    {
+        abort();
+    }
+}
+
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    llm_str_t       body, rest;
-    llm_endpoint_t  ep;
+    llm_str_t  body;
 
     if (size == 0) {
         return 0;
@@ -175,7 +193,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_json(data[0], body);
     }
 
-    (void) llm_endpoint_find(body, &ep, &rest);
+    check_path(body);
     (void) llm_audio_estimate(body, size);
 
     return 0;
