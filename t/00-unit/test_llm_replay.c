@@ -258,13 +258,117 @@ messages_event(client_t *c, llm_str_t json)
 }
 
 
+/* ---- a client of Responses -------------------------------------------- */
+
+
+/* The texts of parts, of a whole answer. */
+static void
+responses_parts(llm_str_t parts, llm_buf_t *to)
+{
+    llm_json_iter_t    it;
+    llm_json_member_t  m;
+
+    if (llm_json_begin(&it, parts) == LLM_OK) {
+        while (llm_json_next(&it, &m) == LLM_OK) {
+            take(m.value, "text", to);
+        }
+    }
+}
+
+
+/* An item: it begins, or it is whole. */
+static void
+responses_item(client_t *c, llm_str_t item)
+{
+    if (llm_str_eq(get(item, "type"), LLM_STR("\"function_call\""))
+        && c->calls < CALLS)
+    {
+        take(item, "name", &c->name[c->calls]);
+        take(item, "arguments", &c->arguments[c->calls++]);
+    }
+
+    responses_parts(get(item, "content"), &c->text);
+    responses_parts(get(item, "summary"), &c->reasoning);
+}
+
+
+static void
+responses_end(client_t *c, llm_str_t response)
+{
+    llm_str_t  usage, reason;
+
+    reason = get(get(response, "incomplete_details"), "reason");
+
+    c->end = "done";
+    c->finish = llm_str_eq(reason, LLM_STR("\"max_output_tokens\"")) ? "length"
+                : reason.len ? "content_filter"
+                : c->calls ? "tool_calls" : "stop";
+
+    usage = get(response, "usage");
+    c->usage[0] = number(usage, "input_tokens");
+    c->usage[1] = number(get(usage, "input_tokens_details"), "cached_tokens");
+    c->usage[2] = number(usage, "output_tokens");
+    c->usage[3] = number(get(usage, "output_tokens_details"),
+                         "reasoning_tokens");
+}
+
+
+static void
+responses_event(client_t *c, llm_str_t json)
+{
+    llm_str_t          type;
+    llm_json_iter_t    it;
+    llm_json_member_t  m;
+
+    odd += (llm_json_check(json) != LLM_OK);
+
+    type = get(json, "type");
+
+    if (llm_str_eq(type, LLM_STR("\"error\""))) {
+        c->end = "error";
+
+    } else if (llm_str_eq(type, LLM_STR("\"response.output_item.added\""))) {
+        responses_item(c, get(json, "item"));
+
+    } else if (llm_str_eq(type, LLM_STR("\"response.output_text.delta\""))) {
+        take(json, "delta", &c->text);
+
+    } else if (llm_str_eq(type,
+                       LLM_STR("\"response.reasoning_summary_text.delta\"")))
+    {
+        take(json, "delta", &c->reasoning);
+
+    } else if (llm_str_eq(type,
+                       LLM_STR("\"response.function_call_arguments.delta\"")))
+    {
+        take(json, "delta", &c->arguments[c->calls - 1]);
+
+    } else if (llm_str_eq(type, LLM_STR("\"response.completed\""))
+               || llm_str_eq(type, LLM_STR("\"response.incomplete\"")))
+    {
+        responses_end(c, get(json, "response"));
+
+    } else if (llm_str_eq(get(json, "object"), LLM_STR("\"response\""))
+               && llm_json_begin(&it, get(json, "output")) == LLM_OK)
+    {
+        while (llm_json_next(&it, &m) == LLM_OK) {
+            responses_item(c, m.value);
+        }
+
+        responses_end(c, json);
+    }
+}
+
+
 static const struct {
     llm_endpoint_t    ep;
     const char       *name;
+    size_t            counts;           /* of tokens that it tells */
     void            (*event)(client_t *c, llm_str_t json);
 } fronts[] = {
-    { LLM_EP_CHAT, "chat", chat_event },
-    { LLM_EP_MESSAGES, "messages", messages_event }
+    { LLM_EP_CHAT, "chat", 4, chat_event },
+    { LLM_EP_MESSAGES, "messages", 3, messages_event },
+    { LLM_EP_RESPONSES, "responses", 4, responses_event }
 };
 
 
@@ -327,7 +431,7 @@ client_says(const client_t *c, int usage, unsigned front)
     llm_buf_str(&b, LLM_STR(" finish "));
     llm_buf_str(&b, tap_c(c->finish));
 
-    for (i = 0; usage && i < (front == 0 ? 4 : 3); i++) {
+    for (i = 0; usage && i < fronts[front].counts; i++) {
         llm_buf_str(&b, LLM_STR("/"));
         llm_json_put_uint(&b, c->usage[i]);
     }
@@ -404,7 +508,10 @@ typedef struct {
     llm_reply_t  reply;
     llm_buf_t    out;
     unsigned     full:1;
+    unsigned     turn:1;                /* which memory it has */
 } way_t;
+
+static unsigned char  kept[2][131072];
 
 
 static void
@@ -412,11 +519,19 @@ put(void *data, const llm_delta_t *delta)
 {
     way_t *w = data;
 
+    size_t     size;
     llm_buf_t  b;
+
+    size = llm_reply_lacks(&w->reply, delta);
+
+    if (size) {
+        w->turn = !w->turn;
+        llm_reply_keep(&w->reply, kept[w->turn], size);
+    }
 
     llm_buf_init(&b, w->out.pos, llm_reply_room(&w->reply, delta));
     w->reply.front->delta(&w->reply, delta, &b);
-    w->full |= b.full != 0;
+    w->full |= b.full || w->reply.kept.full || w->reply.broken;
     w->out.pos = b.pos;
 }
 
@@ -446,7 +561,8 @@ pass(const llm_dialect_t *d, llm_stream_t *s, way_t *w, llm_str_t raw,
 
     w->out.end = bytes + sizeof(bytes);
     w->reply.front->error_event(&w->out, llm_code_of_class(s->error),
-                                s->message, LLM_STR("id"));
+                                s->message, LLM_STR("id"),
+                                w->reply.sequence);
     return 1;
 }
 
@@ -465,8 +581,8 @@ replay(const llm_dialect_t *d, unsigned front, llm_str_t body, size_t piece)
 
     memset(&w, 0, sizeof(w));
     llm_buf_init(&w.out, bytes, sizeof(bytes));
-    llm_reply_init(&w.reply, llm_front_find(fronts[front].ep), LLM_STR("id"),
-                   1, 1);
+    llm_reply_init(&w.reply, llm_front_find(fronts[front].ep),
+                   llm_front_find(fronts[front].ep)->id, 1, 1);
     llm_stream_init(&s, LLM_EP_CHAT);
     llm_sse_init(&sse);
     len = 0;
@@ -621,8 +737,8 @@ test_twin(llm_str_t row, const char *name)
 
     for (f = 0; f < sizeof(fronts) / sizeof(fronts[0]); f++) {
         llm_buf_init(&out, bytes, sizeof(bytes));
-        llm_reply_init(&reply, llm_front_find(fronts[f].ep), LLM_STR("id"), 1,
-                       1);
+        llm_reply_init(&reply, llm_front_find(fronts[f].ep),
+                       llm_front_find(fronts[f].ep)->id, 1, 1);
         reply.front->whole(&reply, llm_dialect_find(dialect), body, &out);
 
         want = row_says(row, f, 1);
