@@ -81,8 +81,10 @@ test_paths(void)
 static void
 test_row(void)
 {
-    ok(llm_dialect_way(azure, azure->native, LLM_EP_CHAT) == LLM_WAY_NATIVE, "chat: spliced");
-    ok(llm_dialect_way(azure, azure->native, LLM_EP_RESPONSES) == LLM_WAY_NATIVE,
+    ok(llm_dialect_way(azure, azure->native, LLM_EP_CHAT) == LLM_WAY_NATIVE,
+       "chat: spliced");
+    ok(llm_dialect_way(azure, azure->native, LLM_EP_RESPONSES)
+       == LLM_WAY_NATIVE,
        "responses: spliced");
     ok(llm_dialect_way(azure, azure->native, LLM_EP_MESSAGES) == LLM_WAY_HUB,
        "Messages: translated");

@@ -379,12 +379,14 @@ test_row(void)
     whisper->path(LLM_EP_TRANSLATIONS, &place, &out);
     is_str(llm_buf_view(&out), "/inference", "path");
 
-    is_int(llm_dialect_way(whisper, whisper->native, LLM_EP_TRANSCRIPTIONS), LLM_WAY_HUB,
-           "transcriptions are translated");
-    is_int(llm_dialect_way(whisper, whisper->native, LLM_EP_CHAT), LLM_WAY_NONE, "no chat");
-    is_int(llm_dialect_way(whisper, whisper->native, LLM_EP_MESSAGES), LLM_WAY_NONE,
-           "no Messages");
-    is_int(llm_dialect_way(whisper, whisper->native, LLM_EP_MODELS), LLM_WAY_NONE, "no models");
+    is_int(llm_dialect_way(whisper, whisper->native, LLM_EP_TRANSCRIPTIONS),
+           LLM_WAY_HUB, "transcriptions are translated");
+    is_int(llm_dialect_way(whisper, whisper->native, LLM_EP_CHAT),
+           LLM_WAY_NONE, "no chat");
+    is_int(llm_dialect_way(whisper, whisper->native, LLM_EP_MESSAGES),
+           LLM_WAY_NONE, "no Messages");
+    is_int(llm_dialect_way(whisper, whisper->native, LLM_EP_MODELS),
+           LLM_WAY_NONE, "no models");
 }
 
 
