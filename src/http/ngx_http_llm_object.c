@@ -222,8 +222,9 @@ ngx_http_llm_object_maker(ngx_http_llm_ctx_t *ctx,
     ngx_http_llm_target_t      *t;
     ngx_http_llm_store_pool_t  *pool;
 
-    for (i = 0; i < ctx->route->ntargets; i++) {
-        t = &ctx->route->targets[i];
+    t = ctx->route->targets;
+
+    for (i = 0; i < ctx->route->ntargets; i++, t++) {
 
         if (!(ctx->skipped & ((uint64_t) 1 << i))
             && ngx_http_llm_target_hash(t) == object->target)
