@@ -66,6 +66,7 @@ static const llm_dialect_t  llm_dialects[] = {
         .name = LLM_STR("azure"),
         .auth_header = LLM_STR("api-key"),
         .native = LLM_EP_ALL & ~LLM_EP_BIT(LLM_EP_MESSAGES),
+        .optional = LLM_EP_BIT(LLM_EP_RESPONSES),
         .deployments = 1,
         .path = llm_azure_path,
         .answer = llm_openai_answer,

@@ -153,6 +153,8 @@ refused('native: twice', qr/duplicate endpoint "messages"/,
     'llm_provider p { native messages messages; base_url http://127.0.0.1:1/v1; }');
 refused('native where the dialect leaves no choice', qr/"native" is incompatible with the dialect of llm_provider "p"/,
     'llm_provider p { native off; dialect anthropic; base_url http://127.0.0.1:1; }');
+refused('Messages that Azure has not', qr/"native" is incompatible with the dialect of llm_provider "p"/,
+    'llm_provider p { native messages; dialect azure; base_url http://127.0.0.1:1; }');
 refused('native that the mock has not', qr/"native" is incompatible with the dialect of llm_provider "p"/,
     'llm_provider p { native messages; dialect mock; }');
 refused('a version where there is none', qr/"version" is incompatible with the dialect of llm_provider "p"/,

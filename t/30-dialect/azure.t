@@ -17,6 +17,7 @@ my $gw = Test::LLM::Gateway->new(vars => { UP => $up->port }, env => { KEY_A => 
     llm_provider v1 { dialect azure; base_url http://127.0.0.1:%%UP%%/openai/v1/; keys k; breaker off; }
     llm_provider next { dialect azure; base_url http://127.0.0.1:%%UP%%/openai/v1; api_version preview; keys k; breaker off; }
     llm_provider pool { dialect azure; base_url http://127.0.0.1:%%UP%%/pool/openai; keys two; breaker off; }
+    llm_provider chats { dialect azure; base_url http://127.0.0.1:%%UP%%/openai; keys k; breaker off; native off; }
     llm_provider own { dialect azure; base_url http://127.0.0.1:%%UP%%/own/openai; key client; breaker off; }
     llm_provider o { dialect openai; base_url http://127.0.0.1:%%UP%%/o/v1; keys k; breaker off; }
     llm_provider a { dialect anthropic; base_url http://127.0.0.1:%%UP%%/a; keys k; breaker off; }
@@ -27,6 +28,7 @@ my $gw = Test::LLM::Gateway->new(vars => { UP => $up->port }, env => { KEY_A => 
     llm_model v1-m { provider v1; id d; }
     llm_model next-m { provider next; id d; }
     llm_model pooled { provider pool; id d; }
+    llm_model chats-m { provider chats; id gpt-5-mini; deployment d; }
     llm_model mine { provider own; id d; }
     llm_model o-m { provider o; id gpt; }
     llm_model a-m { provider a; id claude; }
@@ -121,7 +123,7 @@ is($q->{h}{authorization}, 'Bearer entra', '... or their token');
 ($r, $q) = post('/v1/chat/completions', { model => 'o-m', @hi }, headers => { 'api-key' => 'theirs' });
 is($q->{h}{'api-key'}, undef, 'nobody else gets it');
 
-# ---- Messages -----------------------------------------------------------------
+# ---- Messages, Responses --------------------------------------------------------
 
 for my $t ([ 'm', 'gpt-4.1-mini', 'max_tokens' ], [ 'east', 'prod east', 'max_completion_tokens' ], [ 'east-v1', 'prod-east', 'max_completion_tokens' ]) {
     my ($model, $name, $limit) = @$t;
@@ -133,6 +135,11 @@ for my $t ([ 'm', 'gpt-4.1-mini', 'max_tokens' ], [ 'east', 'prod east', 'max_co
     is($body->{$limit}, 9, '... and words for the model that it is');
 }
 is(sent($q), '/openai/v1/chat/completions', '... path');
+
+($r, $q) = post('/v1/responses', { model => 'chats-m', max_output_tokens => 9, input => 'Hi' });
+is($r->json->{object}, 'response', 'Responses where an API is older than they are');
+is(sent($q), '/openai/deployments/d/chat/completions?api-version=2024-10-21', '... a chat');
+is(from_json($q->{body})->{max_completion_tokens}, 9, '... in words for the model that it is');
 
 # ---- answers and refusals -------------------------------------------------------
 

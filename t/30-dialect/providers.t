@@ -6,25 +6,26 @@ use Test::LLM;
 
 sub slurp { my ($file) = @_; open my $fh, '<:raw', $file or die "$file: $!"; local $/; return scalar readline $fh }
 
-# path of a chat, or of speech where there is none; header of the key
+# path of a chat, or of speech where there is none; header of the key; what it
+# has itself beside chats
 my %is = (
-    anthropic  => [ '/v1/messages', 'x-api-key' ],
-    azure      => [ '/openai/v1/chat/completions', 'api-key' ],
+    anthropic  => [ '/v1/messages', 'x-api-key', 'messages' ],
+    azure      => [ '/openai/v1/chat/completions', 'api-key', 'responses' ],
     cohere     => [ '/compatibility/v1/chat/completions', 'authorization' ],
-    deepseek   => [ '/chat/completions', 'authorization' ],
+    deepseek   => [ '/chat/completions', 'authorization', 'responses' ],
     gemini     => [ '/v1beta/models/ID:generateContent', 'x-goog-api-key' ],
-    groq       => [ '/openai/v1/chat/completions', 'authorization' ],
-    llamacpp   => [ '/v1/chat/completions' ],
-    lmstudio   => [ '/v1/chat/completions' ],
+    groq       => [ '/openai/v1/chat/completions', 'authorization', 'responses' ],
+    llamacpp   => [ '/v1/chat/completions', undef, 'messages responses' ],
+    lmstudio   => [ '/v1/chat/completions', undef, 'messages responses' ],
     mistral    => [ '/v1/chat/completions', 'authorization' ],
-    ollama     => [ '/v1/chat/completions' ],
-    openai     => [ '/v1/chat/completions', 'authorization' ],
-    openrouter => [ '/api/v1/chat/completions', 'authorization' ],
+    ollama     => [ '/v1/chat/completions', undef, 'messages responses' ],
+    openai     => [ '/v1/chat/completions', 'authorization', 'responses' ],
+    openrouter => [ '/api/v1/chat/completions', 'authorization', 'messages responses' ],
     speaches   => [ '/v1/audio/transcriptions' ],
     together   => [ '/v1/chat/completions', 'authorization' ],
-    vllm       => [ '/v1/chat/completions' ],
+    vllm       => [ '/v1/chat/completions', undef, 'messages responses' ],
     whispercpp => [ '/inference' ],
-    xai        => [ '/v1/chat/completions', 'authorization' ],
+    xai        => [ '/v1/chat/completions', 'authorization', 'responses' ],
 );
 
 # samples of its own, where there are some
@@ -37,7 +38,7 @@ my %own = (
     'groq stream' => 'groq/chat.stream.sse', (map { ("$_ hear" => "$_/transcription.response.json") } qw(groq speaches)),
 );
 my %any = (chat => 'openai/chat.response.json', stream => 'openai/chat.stream.sse', hear => 'openai/transcription.whisper.response.json',
-           embed => 'openai/embeddings.response.json');
+           embed => 'openai/embeddings.response.json', messages => 'anthropic/messages.response.json', responses => 'openai/responses.response.json');
 
 my @files = glob 'conf.d/providers/*.conf';
 is_deeply([ map { m{(\w+)\.conf\z} } @files ], [ sort keys %is ], 'every file is known here');
@@ -49,7 +50,7 @@ my $form = qq(--bound-7\r\nContent-Disposition: form-data; name="file"; filename
 
 for my $file (@files) {
     my ($name) = $file =~ m{(\w+)\.conf\z};
-    my ($chat_path, $key_header) = @{ $is{$name} };
+    my ($chat_path, $key_header, $has) = @{ $is{$name} };
     my $text = slurp($file);
     my ($env) = $text =~ /\benv:(\w+)/;
 
@@ -61,15 +62,16 @@ for my $file (@files) {
     my $gw = Test::LLM::Gateway->new(vars => { UP => $up->port }, env => $env ? { $env => 'sk-provider-000001' } : {}, conf => $text)->start;
 
     my $ask = sub {
-        my ($kind, $model) = @_;
+        my ($kind, $model, $api) = @_;
         my $sample = $own{"$name $kind"} // $any{$kind};
         $up->reset;
         $up->on('/*' => $kind eq 'stream' ? [ [ 'sse-file', fixture($sample) ] ] : [ [ json => fixture_text($sample) ] ]);
         my $r = $kind eq 'hear' ? $gw->http(POST => '/v1/audio/transcriptions', { 'Content-Type' => 'multipart/form-data; boundary=bound-7' }, sprintf $form, $model)
+              : $api ? $gw->post("/v1/$api", to_json({ model => $model, $api eq 'messages' ? (max_tokens => 99, @hi) : (input => 'Hi') }))
               : $kind eq 'embed' ? $gw->post('/v1/embeddings', to_json({ model => $model, input => 'x' }))
               : $gw->post('/v1/chat/completions', to_json({ model => $model, @hi, $kind eq 'stream' ? (stream => JSON::PP::true()) : () }));
         my ($q) = $up->received;
-        is($r->status, 200, "$name: $model, $kind") or diag $r->body;
+        is($r->status, 200, "$name: $model, " . ($api // $kind)) or diag $r->body;
         return ($r, $q);
     };
 
@@ -98,6 +100,14 @@ for my $file (@files) {
             ok(Test::LLM::Sse::done(@e), '... to its end');
             my $asks_usage = $name !~ /anthropic|gemini|mistral|cohere/;
             is($q->{body} =~ /include_usage/ ? 1 : 0, $asks_usage ? 1 : 0, '... usage is ' . ($asks_usage ? '' : 'not ') . 'asked for');
+
+            for my $api (qw(messages responses)) {
+                my $native = ($has // '') =~ /$api/;
+                ($r, $q) = $ask->($native ? $api : 'chat', $model, $api);
+                is($q->{path}, $native ? $chat_path =~ s{/(?:chat/completions|messages)\z}{/$api}r : $chat_path =~ s/ID/$id/r, "... $api, " . ($native ? 'itself' : 'as a chat'));
+                my ($member, $value) = $api eq 'messages' ? (type => 'message') : (object => 'response');
+                is($r->json->{$member}, $value, '... in its form');
+            }
 
         } elsif ($can{embed}) {
             my ($r) = $ask->('embed', $model);
