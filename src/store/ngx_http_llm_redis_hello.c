@@ -6,8 +6,8 @@
  * words of a command they do not know.
  */
 
-#include "llm_hash.h"
 #include "ngx_http_llm_redis_conn.h"
+#include "llm_hash.h"
 
 
 static ngx_int_t ngx_http_llm_redis_say(ngx_http_llm_redis_conn_t *conn,

@@ -38,6 +38,11 @@ finding()
 finding "core and dialect must not know nginx" \
     < <(grep -nE 'ngx_|<ngx' $pure /dev/null)
 
+finding "nginx's headers come first, or the system's are other ones" \
+    < <(for f in $(find src -name 'ngx_*.c'); do
+            case $(grep -m1 '^#include' "$f") in *ngx_*) ;; *) echo "$f" ;; esac
+        done)
+
 finding "core must not allocate, do I/O or ask the clock" \
     < <(grep -nE '\b(malloc|calloc|realloc|free|fopen|open|read|write|printf|time|gettimeofday|clock_gettime|rand|random)\(' \
             src/core/*.c /dev/null)
