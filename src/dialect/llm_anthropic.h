@@ -35,6 +35,14 @@ llm_rc_t llm_anthropic_block(llm_str_t part, int comma, llm_buf_t *out,
 /* Writes a text block that holds a raw string; cache: a raw value or empty. */
 void llm_anthropic_text_block(llm_str_t raw, llm_str_t cache, llm_buf_t *out);
 
+/* Whether a model, by its id, thinks by a number of tokens and not by an effort
+ * (Claude 3 to 4.5); whether it takes temperature, top_p and top_k: Claude
+ * refuses them after 4.6, but for a temperature of 1.  Who else speaks this
+ * dialect is not known to refuse them.
+ * (OpenRouter's migration guides for Claude 4.7 and Sonnet 5) */
+int llm_anthropic_takes_budget(llm_str_t model);
+int llm_anthropic_takes_sampling(llm_str_t model);
+
 /* The counters of a usage object, and usage as they make it: its input counts
  * what was read from and written to the cache as well. */
 void llm_anthropic_usage(llm_str_t object, llm_usage_t *usage,

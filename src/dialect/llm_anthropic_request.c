@@ -27,29 +27,8 @@ typedef struct {
     unsigned     mode:2;
     unsigned     tools:1;               /* some go out */
     unsigned     forced:1;              /* one of them has to be called */
-    unsigned     no_sampling:1;         /* the version takes none */
+    unsigned     no_sampling:1;         /* version or model takes none */
 } llm_ask_t;
-
-
-/* Models that think by a number of tokens and not by an effort. */
-static int
-llm_ask_wants_budget(llm_str_t model)
-{
-    size_t  i;
-
-    static const llm_str_t  old[] = {
-        LLM_STR("claude-3"), LLM_STR("-4-0"), LLM_STR("-4-1"),
-        LLM_STR("-4-5"), LLM_STR("sonnet-4-2025"), LLM_STR("opus-4-2025")
-    };
-
-    for (i = 0; i < sizeof(old) / sizeof(old[0]); i++) {
-        if (llm_openai_has(model, old[i])) {
-            return 1;
-        }
-    }
-
-    return 0;
-}
 
 
 static void
@@ -79,8 +58,8 @@ llm_ask_effort(llm_ask_t *a, llm_str_t raw)
         if (llm_hub_is(raw, efforts[i].word)) {
             a->effort = efforts[i].effort;
             a->budget = efforts[i].budget;
-            a->mode = llm_ask_wants_budget(a->hub->model) ? LLM_MODE_BUDGET
-                                                          : LLM_MODE_EFFORT;
+            a->mode = llm_anthropic_takes_budget(a->hub->model)
+                      ? LLM_MODE_BUDGET : LLM_MODE_EFFORT;
             return;
         }
     }
@@ -384,8 +363,8 @@ llm_ask_member(llm_ask_t *a, llm_str_t name, llm_str_t value)
 }
 
 
-/* temperature, top_p, top_k: not beside thinking, not in every version, and the
- * first two not together. */
+/* temperature, top_p, top_k: not beside thinking, not in every version and
+ * model, and the first two not together. */
 static void
 llm_ask_sampling(llm_ask_t *a)
 {
@@ -403,7 +382,14 @@ llm_ask_sampling(llm_ask_t *a)
     }
 
     if (temperature && none) {
-        llm_loss_add(a->loss, LLM_STR("temperature"));
+
+        /* 1 is what it is anyway */
+
+        if (llm_json_scaled(temperature->value, 6, &n) != LLM_OK
+            || n != 1000000)
+        {
+            llm_loss_add(a->loss, LLM_STR("temperature"));
+        }
 
     } else if (temperature) {
         if (llm_json_scaled(temperature->value, 6, &n) == LLM_OK
@@ -638,8 +624,9 @@ llm_anthropic_request(llm_hub_t *h, llm_buf_t *out, llm_loss_t *loss)
     a.hub = h;
     a.out = out;
     a.loss = loss;
-    a.no_sampling = h->version.len
-                    && !llm_str_eq(h->version, LLM_STR("2023-06-01"));
+    a.no_sampling = !llm_anthropic_takes_sampling(h->model)
+                    || (h->version.len
+                        && !llm_str_eq(h->version, LLM_STR("2023-06-01")));
 
     messages = h->member[LLM_H_MESSAGES].value;
 

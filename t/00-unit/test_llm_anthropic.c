@@ -281,6 +281,42 @@ test_requests(void)
 }
 
 
+/* Models after Claude 4.6 answer 400 to what the others take. */
+static void
+test_sampling(void)
+{
+    size_t      i;
+    llm_rc_t    rc;
+    llm_str_t   s;
+    llm_loss_t  loss;
+
+    static const struct {
+        const char  *model;
+        int          takes;
+    } t[] = {
+        { "claude-3-5-haiku-latest", 1 }, { "claude-sonnet-4-20250514", 1 },
+        { "claude-opus-4-1", 1 }, { "claude-haiku-4-5", 1 },
+        { "claude-opus-4-6", 1 }, { "claude-opus-4-7", 0 },
+        { "claude-opus-4-8", 0 }, { "claude-sonnet-5", 0 },
+        { "claude-haiku-5-5", 0 }, { "claude-fable-5-1", 0 },
+        { "qwen3-coder", 1 }
+    };
+
+    for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+        s = request(ASK(",\"temperature\":0.3,\"top_k\":5"), t[i].model, "",
+                    &rc, &loss);
+        is_int(rc, LLM_OK, t[i].model);
+        is_int(llm_openai_has(s, LLM_STR("\"temperature\":0.3,\"top_k\":5")),
+               t[i].takes, "... takes temperature and top_k, or not");
+        is_int(loss.n, t[i].takes ? 0 : 2, "... which the client is told");
+    }
+
+    (void) request(ASK(",\"temperature\":1.0"), "claude-sonnet-5", "", &rc,
+                   &loss);
+    is_int(loss.n, 0, "a temperature of 1 is no loss");
+}
+
+
 /* However little room there is, the answer is LLM_FULL and not a wrong one. */
 static void
 test_room(void)
@@ -478,6 +514,7 @@ main(void)
     test_answers();
     test_refusals();
     test_requests();
+    test_sampling();
     test_room();
     test_values();
     test_streams();
