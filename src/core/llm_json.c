@@ -9,6 +9,8 @@
 /* The length of a name as one bit; two lengths may share one. */
 #define LLM_JSON_LENGTH(s)  (1ULL << ((s).len & 63))
 
+#define LLM_JSON_STRICT_MAX  32         /* bytes of a strict name */
+
 
 static llm_rc_t
 llm_json_open(llm_json_scan_t *s, llm_json_iter_t *it, llm_str_t text)
@@ -135,6 +137,29 @@ llm_json_step(llm_json_scan_t *s, llm_json_iter_t *it, llm_json_member_t *m)
 }
 
 
+/* Whether a key, possibly escaped, is the name but for case. */
+static int
+llm_json_resembles(llm_str_t key, int escaped, llm_str_t name)
+{
+    llm_buf_t      b;
+    unsigned char  mem[LLM_JSON_STRICT_MAX];
+
+    if (escaped) {
+        llm_buf_init(&b, mem, sizeof(mem));
+
+        if (llm_json_unescape((llm_str_t) { key.len + 2, key.data - 1 }, &b)
+            != LLM_OK)
+        {
+            return 0;
+        }
+
+        key = llm_buf_view(&b);
+    }
+
+    return llm_json_same_but_case(key, name);
+}
+
+
 /* Fills the wanted member that m is, if it is one; lengths are those of all
  * wanted names, and of most members nothing else has to be known. */
 static llm_rc_t
@@ -160,7 +185,8 @@ llm_json_take(llm_json_scan_t *s, const llm_json_member_t *m,
         if (escaped ? !llm_json_key_is(m->key, want[i].name)
                     : !llm_str_eq(m->key, want[i].name))
         {
-            if (want[i].strict && llm_json_same_but_case(m->key, want[i].name))
+            if (want[i].strict
+                && llm_json_resembles(m->key, escaped, want[i].name))
             {
                 (void) llm_json_fail(s, m->key.data - 1, LLM_JSON_E_DUPLICATE);
                 return LLM_BAD;

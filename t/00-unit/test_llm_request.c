@@ -287,6 +287,11 @@ test_json_refused(void)
     ok(chat("{\"model\":\"a\",\"mod\\u0065l\":\"b\"}") == LLM_BAD
        && code == LLM_CODE_CALLER_DUPLICATE_KEY && has(message, "\"model\""),
        "model twice, once escaped");
+    ok(chat("{\"model\":\"a\",\"Model\":\"b\"}") == LLM_BAD
+       && code == LLM_CODE_CALLER_DUPLICATE_KEY,
+       "model twice, for servers that do not look at case");
+    ok(chat("{\"model\":\"a\",\"\\u004Do\\u0064el\":\"b\"}") == LLM_BAD
+       && code == LLM_CODE_CALLER_DUPLICATE_KEY, "and once escaped");
     ok(chat("{\"stream\":true,\"stream\":false}") == LLM_BAD
        && code == LLM_CODE_CALLER_DUPLICATE_KEY && has(message, "\"stream\""),
        "stream twice");
