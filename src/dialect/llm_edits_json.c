@@ -16,8 +16,8 @@ llm_members_scanned(const llm_request_t *r, const llm_steps_t *steps)
     for (i = 0; i < steps->n; i++) {
         f = &steps->step[i];
 
-        if (f->what != LLM_FIELD_SET && f->what != LLM_FIELD_DEFAULT) {
-            return 0;
+        if (f->name.len == 0) {
+            continue;
         }
 
         for (k = 0; k < LLM_M_COUNT; k++) {
@@ -26,7 +26,9 @@ llm_members_scanned(const llm_request_t *r, const llm_steps_t *steps)
             }
         }
 
-        if (k == LLM_M_COUNT && f->name.len) {
+        if (k == LLM_M_COUNT || f->what == LLM_FIELD_RENAME
+            || (f->what == LLM_FIELD_DROP && r->member[k].value.data))
+        {
             return 0;
         }
     }

@@ -110,6 +110,11 @@ bodies(void)
     llm_request_t   r;
     unsigned char   buf[1024];
 
+    static const llm_field_t  options = {
+        .name = { 14, (const unsigned char *) "stream_options" },
+        .what = LLM_FIELD_DROP
+    };
+
     static const struct {
         const char  *body, *model;
         llm_code_t   code;
@@ -149,8 +154,9 @@ bodies(void)
         }
 
         is_str(r.model, row[i].model, "... its model");
-        is_int(llm_request_edits(&r, LLM_STR("new"), NULL, 0, 0, &mem, &edits),
-               LLM_OK, "... for another model");
+        is_int(llm_request_edits(&r, LLM_STR("new"), &options, 1, 0, &mem,
+                                 &edits),
+               LLM_OK, "... for another model, without stream_options");
         is_int(edits.n, row[i].edits, "... only where there is one");
 
         if (edits.n) {
