@@ -216,6 +216,27 @@ llm_asked_document(llm_asked_t *a, const llm_json_want_t *block)
 }
 
 
+/* What may stand in a result of a tool as well, and is no text. */
+static llm_rc_t
+llm_asked_shown(llm_asked_t *a, const llm_json_want_t *want)
+{
+    if (llm_asked_is(want, LLM_STR("image"))) {
+        return llm_asked_image(a, want[LLM_MB_SOURCE].value);
+    }
+
+    if (llm_asked_is(want, LLM_STR("document"))) {
+        return llm_asked_document(a, want);
+    }
+
+    if (llm_asked_is(want, LLM_STR("search_result"))) {
+        return llm_asked_texts(a, &want[LLM_MB_CONTENT]);
+    }
+
+    return llm_asked_cannot(a, LLM_STR("A block is of a type that this "
+                                       "provider does not take."));
+}
+
+
 /* What is no text in a result of a tool becomes the user's. */
 static llm_rc_t
 llm_asked_rest(llm_asked_t *a, const llm_json_want_t *content)
@@ -237,11 +258,8 @@ llm_asked_rest(llm_asked_t *a, const llm_json_want_t *content)
 
         rc = llm_asked_block(a, m.value, want);
 
-        if (rc == LLM_OK && llm_asked_is(want, LLM_STR("image"))) {
-            rc = llm_asked_image(a, want[LLM_MB_SOURCE].value);
-
-        } else if (rc == LLM_OK && llm_asked_is(want, LLM_STR("document"))) {
-            rc = llm_asked_document(a, want);
+        if (rc == LLM_OK && !llm_asked_is(want, LLM_STR("text"))) {
+            rc = llm_asked_shown(a, want);
         }
     }
 
@@ -256,24 +274,11 @@ llm_asked_user_block(llm_asked_t *a, const llm_json_want_t *want)
         return llm_asked_text(a, &want[LLM_MB_TEXT]);
     }
 
-    if (llm_asked_is(want, LLM_STR("image"))) {
-        return llm_asked_image(a, want[LLM_MB_SOURCE].value);
-    }
-
-    if (llm_asked_is(want, LLM_STR("document"))) {
-        return llm_asked_document(a, want);
-    }
-
     if (llm_asked_is(want, LLM_STR("tool_result"))) {
         return llm_asked_rest(a, &want[LLM_MB_CONTENT]);
     }
 
-    if (llm_asked_is(want, LLM_STR("search_result"))) {
-        return llm_asked_texts(a, &want[LLM_MB_CONTENT]);
-    }
-
-    return llm_asked_cannot(a, LLM_STR("A block is of a type that this "
-                                       "provider does not take."));
+    return llm_asked_shown(a, want);
 }
 
 

@@ -71,6 +71,13 @@ test_requests(void)
           "\"is_error\":true}")), "{\"model\":\"m\",\"messages\":[{\"role\":"
           "\"tool\",\"tool_call_id\":\"t\",\"content\":\"\"}],"
           "\"max_tokens\":9}" },
+        { "m", BODY(USER("{\"type\":\"tool_result\",\"tool_use_id\":\"t\","
+          "\"content\":[{\"type\":\"text\",\"text\":\"a\"},{\"type\":"
+          "\"search_result\",\"content\":[{\"type\":\"text\",\"text\":"
+          "\"b\"}]}]}")), "{\"model\":\"m\",\"messages\":[{\"role\":"
+          "\"tool\",\"tool_call_id\":\"t\",\"content\":\"a\"},{\"role\":"
+          "\"user\",\"content\":[{\"type\":\"text\",\"text\":\"b\"}]}],"
+          "\"max_tokens\":9}" },
         { "m", BODY(USER("{\"type\":\"text\",\"text\":\"\"}")),
           "{\"model\":\"m\",\"messages\":[],\"max_tokens\":9}" }
     };
@@ -106,7 +113,12 @@ test_bad(void)
         { BODY(USER("{\"type\":\"image\"}")), LLM_BAD },
         { BODY(USER("{\"type\":\"image\",\"source\":{\"type\":\"file\"}}")),
           LLM_NONE },
-        { BODY(USER("{\"type\":\"audio\"}")), LLM_NONE }
+        { BODY(USER("{\"type\":\"audio\"}")), LLM_NONE },
+        { BODY(USER("{\"type\":\"tool_result\",\"tool_use_id\":\"t\","
+          "\"content\":[{\"type\":\"audio\"}]}")), LLM_NONE },
+        { BODY(USER("{\"type\":\"tool_result\",\"tool_use_id\":\"t\","
+          "\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":\"t\"}]}")),
+          LLM_NONE }
     };
 
     for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
