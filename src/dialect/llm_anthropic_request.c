@@ -353,16 +353,6 @@ llm_ask_max_tokens(llm_ask_t *a)
 }
 
 
-static void
-llm_ask_member(llm_ask_t *a, llm_str_t name, llm_str_t value)
-{
-    llm_buf_str(a->out, LLM_STR(",\""));
-    llm_buf_str(a->out, name);
-    llm_buf_str(a->out, LLM_STR("\":"));
-    llm_buf_str(a->out, value);
-}
-
-
 /* temperature, top_p, top_k: not beside thinking, not in every version and
  * model, and the first two not together. */
 static void
@@ -395,10 +385,11 @@ llm_ask_sampling(llm_ask_t *a)
         if (llm_json_scaled(temperature->value, 6, &n) == LLM_OK
             && n > 1000000)
         {
-            llm_ask_member(a, LLM_STR("temperature"), LLM_STR("1"));
+            llm_hub_put_member(a->out, LLM_STR("temperature"), LLM_STR("1"));
 
         } else {
-            llm_ask_member(a, LLM_STR("temperature"), temperature->value);
+            llm_hub_put_member(a->out, LLM_STR("temperature"),
+                               temperature->value);
         }
     }
 
@@ -408,7 +399,7 @@ llm_ask_sampling(llm_ask_t *a)
         if (none || temperature) {
             llm_loss_add(a->loss, LLM_STR("top_p"));
         } else {
-            llm_ask_member(a, LLM_STR("top_p"), w->value);
+            llm_hub_put_member(a->out, LLM_STR("top_p"), w->value);
         }
     }
 
@@ -418,7 +409,7 @@ llm_ask_sampling(llm_ask_t *a)
         if (none) {
             llm_loss_add(a->loss, LLM_STR("top_k"));
         } else {
-            llm_ask_member(a, LLM_STR("top_k"), w->value);
+            llm_hub_put_member(a->out, LLM_STR("top_k"), w->value);
         }
     }
 }
@@ -442,7 +433,8 @@ llm_ask_stop(llm_ask_t *a)
     if (w->kind == LLM_JSON_STRING) {
 
         if (!llm_hub_blank(w->value)) {
-            llm_ask_member(a, LLM_STR("stop_sequences"), LLM_STR("["));
+            llm_hub_put_member(a->out, LLM_STR("stop_sequences"),
+                               LLM_STR("["));
             llm_buf_str(a->out, w->value);
             llm_buf_str(a->out, LLM_STR("]"));
         }
@@ -461,7 +453,8 @@ llm_ask_stop(llm_ask_t *a)
         }
 
         if (n++ == 0) {
-            llm_ask_member(a, LLM_STR("stop_sequences"), LLM_STR("["));
+            llm_hub_put_member(a->out, LLM_STR("stop_sequences"),
+                               LLM_STR("["));
         } else {
             llm_buf_str(a->out, LLM_STR(","));
         }
@@ -481,21 +474,21 @@ llm_ask_output(llm_ask_t *a)
     int  effort;
 
     if (a->thinking.len) {
-        llm_ask_member(a, LLM_STR("thinking"), a->thinking);
+        llm_hub_put_member(a->out, LLM_STR("thinking"), a->thinking);
 
     } else if (a->mode == LLM_MODE_EFFORT) {
-        llm_ask_member(a, LLM_STR("thinking"),
-                       LLM_STR("{\"type\":\"adaptive\"}"));
+        llm_hub_put_member(a->out, LLM_STR("thinking"),
+                           LLM_STR("{\"type\":\"adaptive\"}"));
 
     } else if (a->mode == LLM_MODE_BUDGET) {
-        llm_ask_member(a, LLM_STR("thinking"),
-                       LLM_STR("{\"type\":\"enabled\",\"budget_tokens\":"));
+        llm_hub_put_member(a->out, LLM_STR("thinking"),
+                           LLM_STR("{\"type\":\"enabled\",\"budget_tokens\":"));
         llm_json_put_uint(a->out, a->budget);
         llm_buf_str(a->out, LLM_STR("}"));
 
     } else if (a->mode == LLM_MODE_OFF) {
-        llm_ask_member(a, LLM_STR("thinking"),
-                       LLM_STR("{\"type\":\"disabled\"}"));
+        llm_hub_put_member(a->out, LLM_STR("thinking"),
+                           LLM_STR("{\"type\":\"disabled\"}"));
     }
 
     effort = a->mode == LLM_MODE_EFFORT;
@@ -504,7 +497,7 @@ llm_ask_output(llm_ask_t *a)
         return;
     }
 
-    llm_ask_member(a, LLM_STR("output_config"), LLM_STR("{"));
+    llm_hub_put_member(a->out, LLM_STR("output_config"), LLM_STR("{"));
 
     if (effort) {
         llm_buf_str(a->out, LLM_STR("\"effort\":\""));
@@ -545,7 +538,7 @@ llm_ask_user(llm_ask_t *a)
         return;
     }
 
-    llm_ask_member(a, LLM_STR("metadata"), LLM_STR("{\"user_id\":"));
+    llm_hub_put_member(a->out, LLM_STR("metadata"), LLM_STR("{\"user_id\":"));
     llm_buf_str(a->out, w->value);
     llm_buf_str(a->out, LLM_STR("}"));
 }
@@ -563,11 +556,12 @@ llm_ask_tier(llm_ask_t *a)
     }
 
     if (llm_hub_is(w->value, LLM_STR("auto"))) {
-        llm_ask_member(a, LLM_STR("service_tier"), LLM_STR("\"auto\""));
+        llm_hub_put_member(a->out, LLM_STR("service_tier"),
+                           LLM_STR("\"auto\""));
 
     } else if (llm_hub_is(w->value, LLM_STR("default"))) {
-        llm_ask_member(a, LLM_STR("service_tier"),
-                       LLM_STR("\"standard_only\""));
+        llm_hub_put_member(a->out, LLM_STR("service_tier"),
+                           LLM_STR("\"standard_only\""));
 
     } else {
         llm_loss_add(a->loss, LLM_STR("service_tier"));
@@ -671,7 +665,7 @@ llm_anthropic_request(llm_hub_t *h, llm_buf_t *out, llm_loss_t *loss)
     llm_ask_tier(&a);
 
     if (h->stream) {
-        llm_ask_member(&a, LLM_STR("stream"), LLM_STR("true"));
+        llm_hub_put_member(out, LLM_STR("stream"), LLM_STR("true"));
     }
 
     llm_buf_str(out, LLM_STR("}"));

@@ -80,21 +80,17 @@ llm_loss_fail(llm_loss_t *loss, llm_rc_t rc, llm_str_t param, llm_str_t message)
 
 
 llm_rc_t
-llm_hub_read(llm_hub_t *h, llm_str_t body, llm_loss_t *loss)
+llm_hub_take(llm_str_t body, llm_json_want_t *want, size_t n, llm_loss_t *loss)
 {
-    unsigned           i;
+    size_t             i;
     llm_rc_t           rc;
     llm_json_iter_t    it;
     llm_json_member_t  m;
 
-    memset(loss, 0, sizeof(llm_loss_t));
-    memset(h->member, 0, sizeof(h->member));
-
-    h->body = body;
-    h->used = 0;
-    h->deployment = LLM_NOSTR;
-    h->lossy = 0;
-    h->no_options = 0;
+    for (i = 0; i < n; i++) {
+        want[i].value = LLM_NOSTR;
+        want[i].kind = LLM_JSON_NULL;
+    }
 
     rc = llm_json_begin(&it, body);
 
@@ -104,15 +100,15 @@ llm_hub_read(llm_hub_t *h, llm_str_t body, llm_loss_t *loss)
 
     while (rc == LLM_OK && (rc = llm_json_next(&it, &m)) == LLM_OK) {
 
-        for (i = 0; i < LLM_H_COUNT; i++) {
-            if (llm_json_key_is(m.key, llm_hub_names[i])) {
-                h->member[i].value = m.value;
-                h->member[i].kind = m.kind;
+        for (i = 0; i < n; i++) {
+            if (llm_json_key_is(m.key, want[i].name)) {
+                want[i].value = m.value;
+                want[i].kind = m.kind;
                 break;
             }
         }
 
-        if (i == LLM_H_COUNT && !llm_hub_idle(m.kind, m.value)) {
+        if (i == n && !llm_hub_idle(m.kind, m.value)) {
             llm_loss_add(loss, m.key);
         }
     }
@@ -120,6 +116,33 @@ llm_hub_read(llm_hub_t *h, llm_str_t body, llm_loss_t *loss)
     if (rc != LLM_NONE) {
         return llm_loss_fail(loss, LLM_BAD, LLM_NOSTR,
                              LLM_STR("The body has to be a JSON object."));
+    }
+
+    return LLM_OK;
+}
+
+
+llm_rc_t
+llm_hub_read(llm_hub_t *h, llm_str_t body, llm_loss_t *loss)
+{
+    unsigned  i;
+    llm_rc_t  rc;
+
+    memset(loss, 0, sizeof(llm_loss_t));
+
+    h->body = body;
+    h->used = 0;
+    h->deployment = LLM_NOSTR;
+    h->lossy = 0;
+    h->no_options = 0;
+
+    for (i = 0; i < LLM_H_COUNT; i++) {
+        h->member[i].name = llm_hub_names[i];
+    }
+
+    rc = llm_hub_take(body, h->member, LLM_H_COUNT, loss);
+    if (rc != LLM_OK) {
+        return rc;
     }
 
     if (h->member[LLM_H_MESSAGES].kind != LLM_JSON_ARRAY) {
@@ -280,59 +303,12 @@ llm_hub_fields(llm_hub_t *h, const llm_field_t *field, size_t n,
 }
 
 
-llm_rc_t
-llm_hub_take(llm_str_t body, llm_json_want_t *want, size_t n, llm_loss_t *loss)
-{
-    size_t             i;
-    llm_rc_t           rc;
-    llm_json_iter_t    it;
-    llm_json_member_t  m;
-
-    for (i = 0; i < n; i++) {
-        want[i].value = LLM_NOSTR;
-        want[i].kind = LLM_JSON_NULL;
-    }
-
-    rc = llm_json_begin(&it, body);
-
-    if (rc == LLM_OK && it.close != '}') {
-        rc = LLM_BAD;
-    }
-
-    while (rc == LLM_OK && (rc = llm_json_next(&it, &m)) == LLM_OK) {
-
-        for (i = 0; i < n; i++) {
-            if (llm_json_key_is(m.key, want[i].name)) {
-                want[i].value = m.value;
-                want[i].kind = m.kind;
-                break;
-            }
-        }
-
-        if (i == n && !llm_hub_idle(m.kind, m.value)) {
-            llm_loss_add(loss, m.key);
-        }
-    }
-
-    if (rc != LLM_NONE) {
-        return llm_loss_fail(loss, LLM_BAD, LLM_NOSTR,
-                             LLM_STR("The body has to be a JSON object."));
-    }
-
-    return LLM_OK;
-}
-
-
 const llm_json_want_t *
 llm_hub_get(llm_hub_t *h, unsigned i)
 {
     h->used |= LLM_H_BIT(i);
 
-    if (h->member[i].value.data == NULL || h->member[i].kind == LLM_JSON_NULL) {
-        return NULL;
-    }
-
-    return &h->member[i];
+    return llm_hub_has(&h->member[i]) ? &h->member[i] : NULL;
 }
 
 

@@ -65,16 +65,6 @@ llm_chat_reasons(llm_str_t model)
 }
 
 
-static void
-llm_chat_member(llm_chat_ask_t *a, llm_str_t name, llm_str_t value)
-{
-    llm_buf_str(a->out, LLM_STR(",\""));
-    llm_buf_str(a->out, name);
-    llm_buf_str(a->out, LLM_STR("\":"));
-    llm_buf_str(a->out, value);
-}
-
-
 /* Members that only the hub knows.  Google's own endpoint of this kind is where
  * the seals in "extra_content" come from. */
 static int
@@ -194,8 +184,9 @@ llm_chat_limit(llm_chat_ask_t *a)
 
     if (w) {
         /* servers of others may know nothing but the old name */
-        llm_chat_member(a, a->reasons ? LLM_STR("max_completion_tokens")
-                                      : LLM_STR("max_tokens"), w->value);
+        llm_hub_put_member(a->out, a->reasons
+                                   ? LLM_STR("max_completion_tokens")
+                                   : LLM_STR("max_tokens"), w->value);
     }
 }
 
@@ -221,7 +212,7 @@ llm_chat_sampling(llm_chat_ask_t *a)
             llm_loss_add(a->loss, sampling[i].name);
 
         } else if (w) {
-            llm_chat_member(a, sampling[i].name, w->value);
+            llm_hub_put_member(a->out, sampling[i].name, w->value);
         }
     }
 }
@@ -272,7 +263,7 @@ llm_chat_effort(llm_chat_ask_t *a)
     }
 
     if (a->reasons || llm_openai_has(a->hub->model, LLM_STR("gpt-oss"))) {
-        llm_chat_member(a, LLM_STR("reasoning_effort"), effort);
+        llm_hub_put_member(a->out, LLM_STR("reasoning_effort"), effort);
     } else {
         llm_loss_add(a->loss, w ? LLM_STR("reasoning_effort")
                                 : LLM_STR("thinking"));
@@ -309,7 +300,7 @@ llm_openai_request(llm_hub_t *h, llm_buf_t *out, llm_loss_t *loss)
         w = llm_hub_get(h, llm_chat_same[i].member);
 
         if (w) {
-            llm_chat_member(&a, llm_chat_same[i].name, w->value);
+            llm_hub_put_member(out, llm_chat_same[i].name, w->value);
         }
     }
 
