@@ -43,23 +43,31 @@ static const llm_speech_way_t  llm_openrouter_speech = {
 };
 
 
-/* The mock provider answers in OpenAI's shapes. */
+/* How most want their keys. */
+#define LLM_BEARER                                                            \
+    .auth_header = LLM_STR("Authorization"),                                  \
+    .auth_prefix = LLM_STR("Bearer ")
+
+/* Of those that answer in OpenAI's shapes. */
+#define LLM_OPENAI_FUNCTIONS                                                  \
+    .answer = llm_openai_answer,                                              \
+    .refusal = llm_openai_refusal,                                            \
+    .event = llm_openai_event,                                                \
+    .text = llm_openai_text,                                                  \
+    .key_looks_right = llm_openai_key_looks_right,                            \
+    .request = llm_openai_request,                                            \
+    .deltas = llm_openai_deltas,                                              \
+    .stream = llm_openai_stream
+
+
 static const llm_dialect_t  llm_dialects[] = {
     {
         .name = LLM_STR("openai"),
-        .auth_header = LLM_STR("Authorization"),
-        .auth_prefix = LLM_STR("Bearer "),
+        LLM_BEARER,
         .native = LLM_EP_ALL & ~LLM_EP_BIT(LLM_EP_MESSAGES),
         .optional = LLM_EP_BIT(LLM_EP_RESPONSES) | LLM_EP_BIT(LLM_EP_MESSAGES),
         .path = llm_openai_path,
-        .answer = llm_openai_answer,
-        .refusal = llm_openai_refusal,
-        .event = llm_openai_event,
-        .text = llm_openai_text,
-        .key_looks_right = llm_openai_key_looks_right,
-        .request = llm_openai_request,
-        .deltas = llm_openai_deltas,
-        .stream = llm_openai_stream,
+        LLM_OPENAI_FUNCTIONS,
         .prefill = llm_prefill_openai
     },
     {
@@ -69,14 +77,7 @@ static const llm_dialect_t  llm_dialects[] = {
         .optional = LLM_EP_BIT(LLM_EP_RESPONSES),
         .deployments = 1,
         .path = llm_azure_path,
-        .answer = llm_openai_answer,
-        .refusal = llm_openai_refusal,
-        .event = llm_openai_event,
-        .text = llm_openai_text,
-        .key_looks_right = llm_openai_key_looks_right,
-        .request = llm_openai_request,
-        .deltas = llm_openai_deltas,
-        .stream = llm_openai_stream
+        LLM_OPENAI_FUNCTIONS
     },
     {
         .name = LLM_STR("anthropic"),
@@ -121,28 +122,19 @@ static const llm_dialect_t  llm_dialects[] = {
     },
     {
         .name = LLM_STR("openrouter"),
-        .auth_header = LLM_STR("Authorization"),
-        .auth_prefix = LLM_STR("Bearer "),
+        LLM_BEARER,
         .native = LLM_EP_ALL & ~(LLM_EP_BIT(LLM_EP_MESSAGES)
                                  | LLM_EP_SPEECH_TEXT),
         .optional = LLM_EP_BIT(LLM_EP_RESPONSES) | LLM_EP_BIT(LLM_EP_MESSAGES),
         .health = LLM_STR("/key"),
         .path = llm_openai_path,
-        .answer = llm_openai_answer,
-        .refusal = llm_openai_refusal,
-        .event = llm_openai_event,
-        .text = llm_openai_text,
-        .key_looks_right = llm_openai_key_looks_right,
-        .request = llm_openai_request,
-        .deltas = llm_openai_deltas,
-        .stream = llm_openai_stream,
+        LLM_OPENAI_FUNCTIONS,
         .prefill = llm_prefill_openai,
         .speech = &llm_openrouter_speech
     },
     {
         .name = LLM_STR("whispercpp"),
-        .auth_header = LLM_STR("Authorization"),
-        .auth_prefix = LLM_STR("Bearer "),
+        LLM_BEARER,
         .native = LLM_EP_BIT(LLM_EP_UNKNOWN) | LLM_EP_BIT(LLM_EP_PASSTHROUGH),
         .health = LLM_STR("/health"),
         .path = llm_whispercpp_path,
@@ -155,20 +147,12 @@ static const llm_dialect_t  llm_dialects[] = {
     },
     {
         .name = LLM_STR("mock"),
-        .auth_header = LLM_STR("Authorization"),
-        .auth_prefix = LLM_STR("Bearer "),
+        LLM_BEARER,
         .native = LLM_EP_ALL & ~LLM_EP_BIT(LLM_EP_MESSAGES)
                   & ~LLM_EP_BIT(LLM_EP_REALTIME),
         .optional = LLM_EP_BIT(LLM_EP_RESPONSES),
         .path = llm_openai_path,
-        .answer = llm_openai_answer,
-        .refusal = llm_openai_refusal,
-        .event = llm_openai_event,
-        .text = llm_openai_text,
-        .key_looks_right = llm_openai_key_looks_right,
-        .request = llm_openai_request,
-        .deltas = llm_openai_deltas,
-        .stream = llm_openai_stream,
+        LLM_OPENAI_FUNCTIONS,
         .prefill = llm_prefill_openai
     }
 };

@@ -53,11 +53,10 @@ llm_messages_error_event(llm_buf_t *out, llm_code_t code, llm_str_t message,
 static void
 llm_messages_usage(const llm_usage_t *usage, llm_buf_t *out)
 {
-    uint64_t  input, cached, output;
+    uint64_t  input, cached;
 
-    input = usage->input == LLM_UNKNOWN ? 0 : usage->input;
-    cached = usage->cached == LLM_UNKNOWN ? 0 : usage->cached;
-    output = usage->output == LLM_UNKNOWN ? 0 : usage->output;
+    input = llm_reply_known(usage->input);
+    cached = llm_reply_known(usage->cached);
 
     llm_buf_str(out, LLM_STR("{\"input_tokens\":"));
     llm_json_put_uint(out, input > cached ? input - cached : 0);
@@ -65,7 +64,7 @@ llm_messages_usage(const llm_usage_t *usage, llm_buf_t *out)
                              "\"cache_read_input_tokens\":"));
     llm_json_put_uint(out, cached);
     llm_buf_str(out, LLM_STR(",\"output_tokens\":"));
-    llm_json_put_uint(out, output);
+    llm_json_put_uint(out, llm_reply_known(usage->output));
     llm_buf_str(out, LLM_STR("}"));
 }
 
