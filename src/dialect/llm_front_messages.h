@@ -6,6 +6,7 @@
 #define LLM_FRONT_MESSAGES_H
 
 #include "llm_front.h"
+#include "llm_front_turns.h"
 #include "llm_openai.h"
 
 #pragma GCC visibility push(hidden)

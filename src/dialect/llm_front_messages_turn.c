@@ -12,13 +12,6 @@ enum {
     LLM_MB_COUNT
 };
 
-typedef struct {
-    llm_buf_t   *out;
-    llm_loss_t  *loss;
-    unsigned     messages;              /* written so far */
-    unsigned     parts;                 /* … of the user's message */
-} llm_asked_t;
-
 
 static const llm_json_want_t  llm_block_want[LLM_MB_COUNT] = {
     [LLM_MB_TYPE] = { .name = LLM_STR("type") },
@@ -34,35 +27,6 @@ static const llm_json_want_t  llm_block_want[LLM_MB_COUNT] = {
 };
 
 
-static llm_rc_t
-llm_asked_bad(llm_asked_t *a, llm_str_t message)
-{
-    return llm_loss_fail(a->loss, LLM_BAD, LLM_STR("messages"), message);
-}
-
-
-static llm_rc_t
-llm_asked_cannot(llm_asked_t *a, llm_str_t message)
-{
-    return llm_loss_fail(a->loss, LLM_NONE, LLM_STR("messages"), message);
-}
-
-
-static llm_rc_t
-llm_asked_block(llm_asked_t *a, llm_str_t block, llm_json_want_t *want)
-{
-    memcpy(want, llm_block_want, sizeof(llm_block_want));
-
-    if (llm_openai_pick(block, want, LLM_MB_COUNT) != LLM_OK
-        || want[LLM_MB_TYPE].kind != LLM_JSON_STRING)
-    {
-        return llm_asked_bad(a, LLM_STR("A block has no \"type\"."));
-    }
-
-    return LLM_OK;
-}
-
-
 static int
 llm_asked_is(const llm_json_want_t *want, llm_str_t type)
 {
@@ -70,34 +34,51 @@ llm_asked_is(const llm_json_want_t *want, llm_str_t type)
 }
 
 
-/* ---- parts ------------------------------------------------------------- */
-
-
-/* The user's message begins with its first part. */
-static void
-llm_asked_part(llm_asked_t *a)
+/* Hands over all blocks of a content; there are none where it is a string. */
+static llm_rc_t
+llm_asked_each(llm_turns_t *t, const llm_json_want_t *content,
+    llm_rc_t (*block)(llm_turns_t *t, const llm_json_want_t *want))
 {
-    if (a->parts++) {
-        llm_buf_str(a->out, LLM_STR(","));
-        return;
+    llm_rc_t         rc;
+    llm_json_iter_t  it;
+    llm_json_want_t  want[LLM_MB_COUNT];
+
+    if (content->kind != LLM_JSON_ARRAY
+        || llm_json_begin(&it, content->value) != LLM_OK)
+    {
+        return LLM_OK;
     }
 
-    llm_buf_str(a->out, a->messages++ ? LLM_STR(",{") : LLM_STR("{"));
-    llm_buf_str(a->out, LLM_STR("\"role\":\"user\",\"content\":["));
+    memcpy(want, llm_block_want, sizeof(llm_block_want));
+
+    while ((rc = llm_openai_next(&it, want, LLM_MB_COUNT)) != LLM_NONE) {
+
+        if (rc != LLM_OK || want[LLM_MB_TYPE].kind != LLM_JSON_STRING) {
+            return llm_turns_fail(t, LLM_BAD,
+                                  LLM_STR("A block has no \"type\"."));
+        }
+
+        rc = block(t, want);
+        if (rc != LLM_OK) {
+            return rc;
+        }
+    }
+
+    return LLM_OK;
 }
 
 
+/* ---- parts ------------------------------------------------------------- */
+
+
 static llm_rc_t
-llm_asked_text(llm_asked_t *a, const llm_json_want_t *text)
+llm_asked_text(llm_turns_t *t, const llm_json_want_t *text)
 {
     if (text->kind != LLM_JSON_STRING || text->value.len <= 2) {
         return LLM_OK;
     }
 
-    llm_asked_part(a);
-    llm_buf_str(a->out, LLM_STR("{\"type\":\"text\",\"text\":"));
-    llm_buf_str(a->out, text->value);
-    llm_buf_str(a->out, LLM_STR("}"));
+    llm_turns_text(t, text->value);
 
     return LLM_OK;
 }
@@ -116,70 +97,60 @@ llm_asked_data_url(llm_buf_t *out, llm_str_t type, llm_str_t data)
 
 
 static llm_rc_t
-llm_asked_image(llm_asked_t *a, llm_str_t source)
+llm_asked_image(llm_turns_t *t, llm_str_t source)
 {
     llm_json_want_t  want[] = {
         { .name = LLM_STR("type") }, { .name = LLM_STR("media_type") },
         { .name = LLM_STR("data") }, { .name = LLM_STR("url") }
     };
 
+    static const llm_str_t  image = LLM_STR("{\"type\":\"image_url\","
+                                            "\"image_url\":{\"url\":");
+
     if (llm_openai_pick(source, want, 4) != LLM_OK) {
-        return llm_asked_bad(a, LLM_STR("An image has no \"source\"."));
+        return llm_turns_fail(t, LLM_BAD,
+                              LLM_STR("An image has no \"source\"."));
     }
 
     if (want[1].kind == LLM_JSON_STRING && want[2].kind == LLM_JSON_STRING) {
-        llm_asked_part(a);
-        llm_buf_str(a->out, LLM_STR("{\"type\":\"image_url\",\"image_url\":"
-                                    "{\"url\":"));
-        llm_asked_data_url(a->out, want[1].value, want[2].value);
+        llm_turns_part(t, image);
+        llm_asked_data_url(t->out, want[1].value, want[2].value);
 
     } else if (want[3].kind == LLM_JSON_STRING) {
-        llm_asked_part(a);
-        llm_buf_str(a->out, LLM_STR("{\"type\":\"image_url\",\"image_url\":"
-                                    "{\"url\":"));
-        llm_buf_str(a->out, want[3].value);
+        llm_turns_part(t, image);
+        llm_buf_str(t->out, want[3].value);
 
     } else {
-        return llm_asked_cannot(a, LLM_STR("An image is of a kind that this "
-                                           "provider does not take."));
+        return llm_turns_fail(t, LLM_NONE,
+                              LLM_STR("An image is of a kind that this "
+                                      "provider does not take."));
     }
 
-    llm_buf_str(a->out, LLM_STR("}}"));
+    llm_buf_str(t->out, LLM_STR("}}"));
 
     return LLM_OK;
+}
+
+
+static llm_rc_t
+llm_asked_text_block(llm_turns_t *t, const llm_json_want_t *want)
+{
+    return llm_asked_text(t, &want[LLM_MB_TEXT]);
 }
 
 
 /* A string, or an array with text blocks in it, as parts. */
 static llm_rc_t
-llm_asked_texts(llm_asked_t *a, const llm_json_want_t *content)
+llm_asked_texts(llm_turns_t *t, const llm_json_want_t *content)
 {
-    llm_json_iter_t    it;
-    llm_json_member_t  m;
-    llm_json_want_t    want[LLM_MB_COUNT];
-
-    if (content->kind != LLM_JSON_ARRAY) {
-        return llm_asked_text(a, content);
-    }
-
-    if (llm_json_begin(&it, content->value) != LLM_OK) {
-        return LLM_OK;
-    }
-
-    while (llm_json_next(&it, &m) == LLM_OK) {
-        if (llm_asked_block(a, m.value, want) != LLM_OK) {
-            return LLM_BAD;
-        }
-
-        (void) llm_asked_text(a, &want[LLM_MB_TEXT]);
-    }
-
-    return LLM_OK;
+    return content->kind == LLM_JSON_ARRAY
+           ? llm_asked_each(t, content, llm_asked_text_block)
+           : llm_asked_text(t, content);
 }
 
 
 static llm_rc_t
-llm_asked_document(llm_asked_t *a, const llm_json_want_t *block)
+llm_asked_document(llm_turns_t *t, const llm_json_want_t *block)
 {
     llm_json_want_t  want[] = {
         { .name = LLM_STR("type") }, { .name = LLM_STR("media_type") },
@@ -187,30 +158,31 @@ llm_asked_document(llm_asked_t *a, const llm_json_want_t *block)
     };
 
     if (llm_openai_pick(block[LLM_MB_SOURCE].value, want, 4) != LLM_OK) {
-        return llm_asked_bad(a, LLM_STR("A document has no \"source\"."));
+        return llm_turns_fail(t, LLM_BAD,
+                              LLM_STR("A document has no \"source\"."));
     }
 
     if (llm_hub_is(want[0].value, LLM_STR("text"))) {
-        return llm_asked_text(a, &want[2]);
+        return llm_asked_text(t, &want[2]);
     }
 
     if (llm_hub_is(want[0].value, LLM_STR("content"))) {
-        return llm_asked_texts(a, &want[3]);
+        return llm_asked_texts(t, &want[3]);
     }
 
     if (want[1].kind != LLM_JSON_STRING || want[2].kind != LLM_JSON_STRING) {
-        return llm_asked_cannot(a, LLM_STR("A document is of a kind that this "
-                                           "provider does not take."));
+        return llm_turns_fail(t, LLM_NONE,
+                              LLM_STR("A document is of a kind that this "
+                                      "provider does not take."));
     }
 
-    llm_asked_part(a);
-    llm_buf_str(a->out, LLM_STR("{\"type\":\"file\",\"file\":{\"filename\":"));
-    llm_buf_str(a->out, block[LLM_MB_TITLE].kind == LLM_JSON_STRING
+    llm_turns_part(t, LLM_STR("{\"type\":\"file\",\"file\":{\"filename\":"));
+    llm_buf_str(t->out, block[LLM_MB_TITLE].kind == LLM_JSON_STRING
                         ? block[LLM_MB_TITLE].value
                         : LLM_STR("\"document.pdf\""));
-    llm_buf_str(a->out, LLM_STR(",\"file_data\":"));
-    llm_asked_data_url(a->out, want[1].value, want[2].value);
-    llm_buf_str(a->out, LLM_STR("}}"));
+    llm_buf_str(t->out, LLM_STR(",\"file_data\":"));
+    llm_asked_data_url(t->out, want[1].value, want[2].value);
+    llm_buf_str(t->out, LLM_STR("}}"));
 
     return LLM_OK;
 }
@@ -218,177 +190,97 @@ llm_asked_document(llm_asked_t *a, const llm_json_want_t *block)
 
 /* What may stand in a result of a tool as well, and is no text. */
 static llm_rc_t
-llm_asked_shown(llm_asked_t *a, const llm_json_want_t *want)
+llm_asked_shown(llm_turns_t *t, const llm_json_want_t *want)
 {
     if (llm_asked_is(want, LLM_STR("image"))) {
-        return llm_asked_image(a, want[LLM_MB_SOURCE].value);
+        return llm_asked_image(t, want[LLM_MB_SOURCE].value);
     }
 
     if (llm_asked_is(want, LLM_STR("document"))) {
-        return llm_asked_document(a, want);
+        return llm_asked_document(t, want);
     }
 
     if (llm_asked_is(want, LLM_STR("search_result"))) {
-        return llm_asked_texts(a, &want[LLM_MB_CONTENT]);
+        return llm_asked_texts(t, &want[LLM_MB_CONTENT]);
     }
 
-    return llm_asked_cannot(a, LLM_STR("A block is of a type that this "
-                                       "provider does not take."));
+    return llm_turns_fail(t, LLM_NONE,
+                          LLM_STR("A block is of a type that this provider "
+                                  "does not take."));
 }
 
 
 /* What is no text in a result of a tool becomes the user's. */
 static llm_rc_t
-llm_asked_rest(llm_asked_t *a, const llm_json_want_t *content)
+llm_asked_result_block(llm_turns_t *t, const llm_json_want_t *want)
 {
-    llm_rc_t           rc;
-    llm_json_iter_t    it;
-    llm_json_member_t  m;
-    llm_json_want_t    want[LLM_MB_COUNT];
-
-    if (content->kind != LLM_JSON_ARRAY
-        || llm_json_begin(&it, content->value) != LLM_OK)
-    {
-        return LLM_OK;
-    }
-
-    rc = LLM_OK;
-
-    while (rc == LLM_OK && llm_json_next(&it, &m) == LLM_OK) {
-
-        rc = llm_asked_block(a, m.value, want);
-
-        if (rc == LLM_OK && !llm_asked_is(want, LLM_STR("text"))) {
-            rc = llm_asked_shown(a, want);
-        }
-    }
-
-    return rc;
+    return llm_asked_is(want, LLM_STR("text")) ? LLM_OK
+                                               : llm_asked_shown(t, want);
 }
 
 
 static llm_rc_t
-llm_asked_user_block(llm_asked_t *a, const llm_json_want_t *want)
+llm_asked_user_block(llm_turns_t *t, const llm_json_want_t *want)
 {
     if (llm_asked_is(want, LLM_STR("text"))) {
-        return llm_asked_text(a, &want[LLM_MB_TEXT]);
+        return llm_asked_text(t, &want[LLM_MB_TEXT]);
     }
 
     if (llm_asked_is(want, LLM_STR("tool_result"))) {
-        return llm_asked_rest(a, &want[LLM_MB_CONTENT]);
+        return llm_asked_each(t, &want[LLM_MB_CONTENT],
+                              llm_asked_result_block);
     }
 
-    return llm_asked_shown(a, want);
+    return llm_asked_shown(t, want);
 }
 
 
 /* ---- the user's turn ----------------------------------------------------- */
 
 
-/* The texts of a content as one raw string, with `between` between them. */
-static void
-llm_asked_joined(llm_buf_t *out, const llm_json_want_t *content,
-    llm_str_t between)
-{
-    llm_buf_str(out, LLM_STR("\""));
-    (void) llm_hub_put_texts(out, content, between, 0);
-    llm_buf_str(out, LLM_STR("\""));
-}
-
-
 static llm_rc_t
-llm_asked_result(llm_asked_t *a, const llm_json_want_t *want)
+llm_asked_result(llm_turns_t *t, const llm_json_want_t *want)
 {
-    if (want[LLM_MB_TOOL_USE_ID].kind != LLM_JSON_STRING) {
-        return llm_asked_bad(a, LLM_STR("A tool_result has no "
-                                        "\"tool_use_id\"."));
+    if (!llm_asked_is(want, LLM_STR("tool_result"))) {
+        return LLM_OK;
     }
 
-    llm_buf_str(a->out, a->messages++ ? LLM_STR(",{") : LLM_STR("{"));
-    llm_buf_str(a->out, LLM_STR("\"role\":\"tool\",\"tool_call_id\":"));
-    llm_buf_str(a->out, want[LLM_MB_TOOL_USE_ID].value);
-    llm_buf_str(a->out, LLM_STR(",\"content\":"));
-    llm_asked_joined(a->out, &want[LLM_MB_CONTENT], LLM_STR("\\n"));
+    if (want[LLM_MB_TOOL_USE_ID].kind != LLM_JSON_STRING) {
+        return llm_turns_fail(t, LLM_BAD,
+                              LLM_STR("A tool_result has no "
+                                      "\"tool_use_id\"."));
+    }
+
+    llm_turns_result(t, want[LLM_MB_TOOL_USE_ID].value,
+                     &want[LLM_MB_CONTENT]);
 
     if (want[LLM_MB_IS_ERROR].kind == LLM_JSON_TRUE) {
-        llm_buf_str(a->out, LLM_STR(",\"is_error\":true"));
+        llm_buf_str(t->out, LLM_STR(",\"is_error\":true"));
     }
 
-    llm_buf_str(a->out, LLM_STR("}"));
+    llm_buf_str(t->out, LLM_STR("}"));
 
     return LLM_OK;
 }
 
 
 static llm_rc_t
-llm_asked_results(llm_asked_t *a, llm_str_t content)
+llm_asked_user(llm_turns_t *t, const llm_json_want_t *content)
 {
-    llm_rc_t           rc;
-    llm_json_iter_t    it;
-    llm_json_member_t  m;
-    llm_json_want_t    want[LLM_MB_COUNT];
-
-    rc = llm_json_begin(&it, content);
-
-    while (rc == LLM_OK && llm_json_next(&it, &m) == LLM_OK) {
-
-        rc = llm_asked_block(a, m.value, want);
-
-        if (rc == LLM_OK && llm_asked_is(want, LLM_STR("tool_result"))) {
-            rc = llm_asked_result(a, want);
-        }
-    }
-
-    return rc;
-}
-
-
-/* A message whose content is a plain string. */
-static void
-llm_asked_plain(llm_asked_t *a, llm_str_t role, const llm_json_want_t *content)
-{
-    llm_buf_str(a->out, a->messages++ ? LLM_STR(",{\"role\":\"")
-                                      : LLM_STR("{\"role\":\""));
-    llm_buf_str(a->out, role);
-    llm_buf_str(a->out, LLM_STR("\",\"content\":"));
-    llm_asked_joined(a->out, content, LLM_STR("\\n"));
-    llm_buf_str(a->out, LLM_STR("}"));
-}
-
-
-static llm_rc_t
-llm_asked_user(llm_asked_t *a, const llm_json_want_t *content)
-{
-    llm_rc_t           rc;
-    llm_json_iter_t    it;
-    llm_json_member_t  m;
-    llm_json_want_t    want[LLM_MB_COUNT];
+    llm_rc_t  rc;
 
     if (content->kind == LLM_JSON_STRING) {
-        llm_asked_plain(a, LLM_STR("user"), content);
+        llm_turns_plain(t, LLM_STR("user"), content);
         return LLM_OK;
     }
 
-    rc = llm_asked_results(a, content->value);
-    if (rc != LLM_OK) {
-        return rc;
+    rc = llm_asked_each(t, content, llm_asked_result);
+
+    if (rc == LLM_OK) {
+        rc = llm_asked_each(t, content, llm_asked_user_block);
     }
 
-    a->parts = 0;
-    rc = llm_json_begin(&it, content->value);
-
-    while (rc == LLM_OK && llm_json_next(&it, &m) == LLM_OK) {
-
-        rc = llm_asked_block(a, m.value, want);
-
-        if (rc == LLM_OK) {
-            rc = llm_asked_user_block(a, want);
-        }
-    }
-
-    if (a->parts) {
-        llm_buf_str(a->out, LLM_STR("]}"));
-    }
+    llm_turns_end(t);
 
     return rc;
 }
@@ -397,54 +289,25 @@ llm_asked_user(llm_asked_t *a, const llm_json_want_t *content)
 /* ---- the assistant's turn ------------------------------------------------ */
 
 
-/* Blocks of a type, whatever else stands between them. */
 static llm_rc_t
-llm_asked_calls(llm_asked_t *a, llm_str_t content)
+llm_asked_call(llm_turns_t *t, const llm_json_want_t *want)
 {
-    unsigned           n;
-    llm_json_iter_t    it;
-    llm_json_member_t  m;
-    llm_json_want_t    want[LLM_MB_COUNT];
-
-    if (llm_json_begin(&it, content) != LLM_OK) {
+    if (!llm_asked_is(want, LLM_STR("tool_use"))) {
         return LLM_OK;
     }
 
-    n = 0;
-
-    while (llm_json_next(&it, &m) == LLM_OK) {
-
-        if (llm_asked_block(a, m.value, want) != LLM_OK) {
-            return LLM_BAD;
-        }
-
-        if (!llm_asked_is(want, LLM_STR("tool_use"))) {
-            continue;
-        }
-
-        if (want[LLM_MB_ID].kind != LLM_JSON_STRING
-            || want[LLM_MB_NAME].kind != LLM_JSON_STRING)
-        {
-            return llm_asked_bad(a, LLM_STR("A tool_use has no \"id\" or "
-                                            "no \"name\"."));
-        }
-
-        llm_buf_str(a->out, n++ ? LLM_STR(",{\"id\":")
-                                : LLM_STR(",\"tool_calls\":[{\"id\":"));
-        llm_buf_str(a->out, want[LLM_MB_ID].value);
-        llm_buf_str(a->out, LLM_STR(",\"type\":\"function\",\"function\":"
-                                    "{\"name\":"));
-        llm_buf_str(a->out, want[LLM_MB_NAME].value);
-        llm_buf_str(a->out, LLM_STR(",\"arguments\":"));
-        llm_json_put_string(a->out,
-                            want[LLM_MB_INPUT].kind == LLM_JSON_OBJECT
-                            ? want[LLM_MB_INPUT].value : LLM_STR("{}"));
-        llm_buf_str(a->out, LLM_STR("}}"));
+    if (want[LLM_MB_ID].kind != LLM_JSON_STRING
+        || want[LLM_MB_NAME].kind != LLM_JSON_STRING)
+    {
+        return llm_turns_fail(t, LLM_BAD,
+                              LLM_STR("A tool_use has no \"id\" or no "
+                                      "\"name\"."));
     }
 
-    if (n) {
-        llm_buf_str(a->out, LLM_STR("]"));
-    }
+    llm_turns_call(t, want[LLM_MB_ID].value, want[LLM_MB_NAME].value);
+    llm_json_put_string(t->out, want[LLM_MB_INPUT].kind == LLM_JSON_OBJECT
+                                ? want[LLM_MB_INPUT].value : LLM_STR("{}"));
+    llm_buf_str(t->out, LLM_STR("}}"));
 
     return LLM_OK;
 }
@@ -452,12 +315,11 @@ llm_asked_calls(llm_asked_t *a, llm_str_t content)
 
 /* What only its maker reads; and what nobody else has a word for. */
 static llm_rc_t
-llm_asked_thoughts(llm_asked_t *a, llm_str_t content, unsigned *said)
+llm_asked_thoughts(llm_turns_t *t, llm_str_t content, unsigned *said)
 {
     unsigned           n;
     llm_json_iter_t    it;
-    llm_json_member_t  m;
-    llm_json_want_t    want[LLM_MB_COUNT];
+    llm_json_member_t  m, type;
 
     if (llm_json_begin(&it, content) != LLM_OK) {
         return LLM_OK;
@@ -467,27 +329,28 @@ llm_asked_thoughts(llm_asked_t *a, llm_str_t content, unsigned *said)
 
     while (llm_json_next(&it, &m) == LLM_OK) {
 
-        if (llm_asked_block(a, m.value, want) != LLM_OK) {
-            return LLM_BAD;
+        if (llm_json_get(m.value, LLM_STR("type"), &type) != LLM_OK) {
+            return llm_turns_fail(t, LLM_BAD,
+                                  LLM_STR("A block has no \"type\"."));
         }
 
-        if (llm_asked_is(want, LLM_STR("thinking"))
-            || llm_asked_is(want, LLM_STR("redacted_thinking")))
+        if (llm_hub_is(type.value, LLM_STR("thinking"))
+            || llm_hub_is(type.value, LLM_STR("redacted_thinking")))
         {
-            llm_buf_str(a->out, n++ ? LLM_STR(",")
+            llm_buf_str(t->out, n++ ? LLM_STR(",")
                                     : LLM_STR(",\"thinking_blocks\":["));
-            llm_buf_str(a->out, m.value);
+            llm_buf_str(t->out, m.value);
 
-        } else if (llm_asked_is(want, LLM_STR("text"))) {
+        } else if (llm_hub_is(type.value, LLM_STR("text"))) {
             *said = 1;
 
-        } else if (!llm_asked_is(want, LLM_STR("tool_use"))) {
-            llm_loss_add(a->loss, LLM_STR("messages"));
+        } else if (!llm_hub_is(type.value, LLM_STR("tool_use"))) {
+            llm_loss_add(t->loss, LLM_STR("messages"));
         }
     }
 
     if (n) {
-        llm_buf_str(a->out, LLM_STR("]"));
+        llm_buf_str(t->out, LLM_STR("]"));
     }
 
     return LLM_OK;
@@ -495,37 +358,35 @@ llm_asked_thoughts(llm_asked_t *a, llm_str_t content, unsigned *said)
 
 
 static llm_rc_t
-llm_asked_assistant(llm_asked_t *a, const llm_json_want_t *content)
+llm_asked_assistant(llm_turns_t *t, const llm_json_want_t *content)
 {
     llm_rc_t  rc;
     unsigned  said;
 
     if (content->kind == LLM_JSON_STRING) {
-        llm_asked_plain(a, LLM_STR("assistant"), content);
+        llm_turns_plain(t, LLM_STR("assistant"), content);
         return LLM_OK;
     }
 
-    llm_buf_str(a->out, a->messages++ ? LLM_STR(",{") : LLM_STR("{"));
-    llm_buf_str(a->out, LLM_STR("\"role\":\"assistant\""));
+    llm_turns_begin(t, LLM_STR("assistant"));
 
     said = 0;
 
-    rc = llm_asked_thoughts(a, content->value, &said);
+    rc = llm_asked_thoughts(t, content->value, &said);
     if (rc != LLM_OK) {
         return rc;
     }
 
-    llm_buf_str(a->out, LLM_STR(",\"content\":"));
-
     if (said) {
-        llm_asked_joined(a->out, content, LLM_NOSTR);
+        llm_turns_content(t, content, LLM_NOSTR);
     } else {
-        llm_buf_str(a->out, LLM_STR("null"));
+        llm_buf_str(t->out, LLM_STR(",\"content\":null"));
     }
 
-    rc = llm_asked_calls(a, content->value);
+    rc = llm_asked_each(t, content, llm_asked_call);
 
-    llm_buf_str(a->out, LLM_STR("}"));
+    llm_turns_calls_end(t);
+    llm_buf_str(t->out, LLM_STR("}"));
 
     return rc;
 }
@@ -535,7 +396,7 @@ llm_asked_assistant(llm_asked_t *a, const llm_json_want_t *content)
 
 
 static llm_rc_t
-llm_asked_turn(llm_asked_t *a, llm_str_t message)
+llm_asked_turn(llm_turns_t *t, llm_str_t message)
 {
     llm_json_want_t  want[] = {
         { .name = LLM_STR("role") }, { .name = LLM_STR("content") }
@@ -544,29 +405,32 @@ llm_asked_turn(llm_asked_t *a, llm_str_t message)
     if (llm_openai_pick(message, want, 2) != LLM_OK
         || want[0].kind != LLM_JSON_STRING)
     {
-        return llm_asked_bad(a, LLM_STR("A message has no \"role\"."));
+        return llm_turns_fail(t, LLM_BAD,
+                              LLM_STR("A message has no \"role\"."));
     }
 
     if (want[1].kind != LLM_JSON_STRING && want[1].kind != LLM_JSON_ARRAY) {
-        return llm_asked_bad(a, LLM_STR("The content of a message has to be a "
-                                        "string or an array."));
+        return llm_turns_fail(t, LLM_BAD,
+                              LLM_STR("The content of a message has to be a "
+                                      "string or an array."));
     }
 
     if (llm_hub_is(want[0].value, LLM_STR("user"))) {
-        return llm_asked_user(a, &want[1]);
+        return llm_asked_user(t, &want[1]);
     }
 
     if (llm_hub_is(want[0].value, LLM_STR("assistant"))) {
-        return llm_asked_assistant(a, &want[1]);
+        return llm_asked_assistant(t, &want[1]);
     }
 
     if (llm_hub_is(want[0].value, LLM_STR("system"))) {
-        llm_asked_plain(a, LLM_STR("system"), &want[1]);
+        llm_turns_plain(t, LLM_STR("system"), &want[1]);
         return LLM_OK;
     }
 
-    return llm_asked_bad(a, LLM_STR("A message has to be of \"user\", "
-                                    "\"assistant\" or \"system\"."));
+    return llm_turns_fail(t, LLM_BAD,
+                          LLM_STR("A message has to be of \"user\", "
+                                  "\"assistant\" or \"system\"."));
 }
 
 
@@ -575,24 +439,22 @@ llm_messages_turns(const llm_json_want_t *system, llm_str_t messages,
     llm_buf_t *out, llm_loss_t *loss)
 {
     llm_rc_t           rc;
-    llm_asked_t        a;
+    llm_turns_t        t;
     llm_json_iter_t    it;
     llm_json_member_t  m;
 
-    memset(&a, 0, sizeof(llm_asked_t));
-    a.out = out;
-    a.loss = loss;
+    llm_turns_init(&t, LLM_STR("messages"), out, loss);
 
     if ((system->kind == LLM_JSON_STRING || system->kind == LLM_JSON_ARRAY)
         && !llm_hub_idle(system->kind, system->value))
     {
-        llm_asked_plain(&a, LLM_STR("system"), system);
+        llm_turns_plain(&t, LLM_STR("system"), system);
     }
 
     rc = llm_json_begin(&it, messages);
 
     while (rc == LLM_OK && llm_json_next(&it, &m) == LLM_OK) {
-        rc = llm_asked_turn(&a, m.value);
+        rc = llm_asked_turn(&t, m.value);
     }
 
     return rc;

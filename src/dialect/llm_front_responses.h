@@ -6,6 +6,7 @@
 #define LLM_FRONT_RESPONSES_H
 
 #include "llm_front.h"
+#include "llm_front_turns.h"
 #include "llm_openai.h"
 
 #pragma GCC visibility push(hidden)
@@ -15,24 +16,9 @@
 #define LLM_SEALED_THINKING  "thinking:"
 #define LLM_SEALED_REDACTED  "redacted:"
 
-/* A conversation on its way into the hub's form. */
-typedef struct {
-    llm_buf_t   *out;
-    llm_loss_t  *loss;
-    unsigned     messages;              /* written so far */
-    unsigned     parts;                 /* … of the user's message */
-} llm_turns_t;
-
-llm_rc_t llm_turns_fail(llm_turns_t *t, llm_rc_t rc, llm_str_t message);
-
-/* Begins a message, of which the caller writes the rest. */
-void llm_turns_begin(llm_turns_t *t, llm_str_t role);
-
-/* Parts as parts of the user's message, which begins with the first; `texts`:
- * those that are texts too.  LLM_OK, LLM_NONE, LLM_BAD.  end ends that message
- * if there is one. */
-llm_rc_t llm_turns_parts(llm_turns_t *t, llm_str_t content, int texts);
-void llm_turns_end(llm_turns_t *t);
+/* Parts as parts of the user's message; `texts`: those that are texts too.
+ * LLM_OK, LLM_NONE, LLM_BAD. */
+llm_rc_t llm_responses_parts(llm_turns_t *t, llm_str_t content, int texts);
 
 /* Writes the elements of the hub's "messages".  LLM_OK, LLM_NONE, LLM_BAD. */
 llm_rc_t llm_responses_turns(const llm_json_want_t *instructions,

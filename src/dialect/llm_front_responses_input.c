@@ -35,13 +35,6 @@ static const llm_json_want_t  llm_item_want[LLM_RI_COUNT] = {
 };
 
 
-llm_rc_t
-llm_turns_fail(llm_turns_t *t, llm_rc_t rc, llm_str_t message)
-{
-    return llm_loss_fail(t->loss, rc, LLM_STR("input"), message);
-}
-
-
 static int
 llm_item_is(const llm_json_want_t *want, llm_str_t type)
 {
@@ -118,27 +111,6 @@ llm_turns_next(llm_turns_t *t, llm_json_iter_t *it, llm_item_t kind,
 }
 
 
-void
-llm_turns_begin(llm_turns_t *t, llm_str_t role)
-{
-    llm_buf_str(t->out, t->messages++ ? LLM_STR(",{\"role\":\"")
-                                      : LLM_STR("{\"role\":\""));
-    llm_buf_str(t->out, role);
-    llm_buf_str(t->out, LLM_STR("\""));
-}
-
-
-/* A message with nothing but texts. */
-static void
-llm_turns_plain(llm_turns_t *t, llm_str_t role, const llm_json_want_t *content)
-{
-    llm_turns_begin(t, role);
-    llm_buf_str(t->out, LLM_STR(",\"content\":\""));
-    (void) llm_hub_put_texts(t->out, content, LLM_STR("\\n"), 0);
-    llm_buf_str(t->out, LLM_STR("\"}"));
-}
-
-
 /* ---- what the user says ------------------------------------------------- */
 
 
@@ -176,7 +148,7 @@ llm_turns_asked(llm_turns_t *t, const llm_json_want_t *want)
         return LLM_OK;
     }
 
-    rc = llm_turns_parts(t, content->value, 1);
+    rc = llm_responses_parts(t, content->value, 1);
     llm_turns_end(t);
 
     return rc;
@@ -200,20 +172,15 @@ llm_turns_results(llm_turns_t *t, llm_json_iter_t *it)
                                           "\"call_id\"."));
         }
 
-        llm_turns_begin(t, LLM_STR("tool"));
-        llm_hub_put_member(t->out, LLM_STR("tool_call_id"),
-                           want[LLM_RI_CALL_ID].value);
-        llm_buf_str(t->out, LLM_STR(",\"content\":\""));
-        (void) llm_hub_put_texts(t->out, &want[LLM_RI_OUTPUT], LLM_STR("\\n"),
-                                 0);
-        llm_buf_str(t->out, LLM_STR("\"}"));
+        llm_turns_result(t, want[LLM_RI_CALL_ID].value, &want[LLM_RI_OUTPUT]);
+        llm_buf_str(t->out, LLM_STR("}"));
     }
 
     rc = LLM_OK;
 
     while (rc == LLM_OK && llm_turns_next(t, &again, LLM_ITEM_RESULT, want)) {
         if (want[LLM_RI_OUTPUT].kind == LLM_JSON_ARRAY) {
-            rc = llm_turns_parts(t, want[LLM_RI_OUTPUT].value, 0);
+            rc = llm_responses_parts(t, want[LLM_RI_OUTPUT].value, 0);
         }
     }
 
@@ -279,7 +246,7 @@ llm_said_block(llm_turns_t *t, const llm_json_want_t *want, unsigned n)
 
 
 static llm_rc_t
-llm_said_call(llm_turns_t *t, const llm_json_want_t *want, unsigned n)
+llm_said_call(llm_turns_t *t, const llm_json_want_t *want)
 {
     if (want[LLM_RI_CALL_ID].kind != LLM_JSON_STRING
         || want[LLM_RI_NAME].kind != LLM_JSON_STRING)
@@ -289,15 +256,9 @@ llm_said_call(llm_turns_t *t, const llm_json_want_t *want, unsigned n)
                                       "no \"name\"."));
     }
 
-    llm_buf_str(t->out, n ? LLM_STR(",{\"id\":")
-                          : LLM_STR(",\"tool_calls\":[{\"id\":"));
-    llm_buf_str(t->out, want[LLM_RI_CALL_ID].value);
-    llm_buf_str(t->out, LLM_STR(",\"type\":\"function\",\"function\":"
-                                "{\"name\":"));
-    llm_buf_str(t->out, want[LLM_RI_NAME].value);
-    llm_hub_put_member(t->out, LLM_STR("arguments"),
-                       want[LLM_RI_ARGUMENTS].kind == LLM_JSON_STRING
-                       ? want[LLM_RI_ARGUMENTS].value : LLM_STR("\"{}\""));
+    llm_turns_call(t, want[LLM_RI_CALL_ID].value, want[LLM_RI_NAME].value);
+    llm_buf_str(t->out, want[LLM_RI_ARGUMENTS].kind == LLM_JSON_STRING
+                        ? want[LLM_RI_ARGUMENTS].value : LLM_STR("\"{}\""));
     llm_buf_str(t->out, LLM_STR("}"));
 
     if (want[LLM_RI_EXTRA].kind == LLM_JSON_OBJECT) {
@@ -392,15 +353,14 @@ llm_turns_said(llm_turns_t *t, llm_json_iter_t *it)
     }
 
     rc = LLM_OK;
-    n = 0;
 
     while (rc == LLM_OK && llm_turns_next(t, it, LLM_ITEM_SAID, want)) {
         if (llm_item_is(want, LLM_STR("function_call"))) {
-            rc = llm_said_call(t, want, n++);
+            rc = llm_said_call(t, want);
         }
     }
 
-    llm_buf_str(t->out, n ? LLM_STR("]") : LLM_NOSTR);
+    llm_turns_calls_end(t);
     llm_buf_str(t->out, something ? LLM_STR("}") : LLM_NOSTR);
 
     return rc;
@@ -451,10 +411,7 @@ llm_responses_turns(const llm_json_want_t *instructions,
 {
     llm_turns_t  t;
 
-    t.out = out;
-    t.loss = loss;
-    t.messages = 0;
-    t.parts = 0;
+    llm_turns_init(&t, LLM_STR("input"), out, loss);
 
     if (instructions->kind == LLM_JSON_STRING
         && instructions->value.len > 2)

@@ -6,34 +6,8 @@
 #include "llm_front_responses.h"
 
 
-/* The user's message begins with its first part. */
-static void
-llm_turns_part(llm_turns_t *t, llm_str_t part)
-{
-    if (t->parts++) {
-        llm_buf_str(t->out, LLM_STR(","));
-
-    } else {
-        llm_turns_begin(t, LLM_STR("user"));
-        llm_buf_str(t->out, LLM_STR(",\"content\":["));
-    }
-
-    llm_buf_str(t->out, part);
-}
-
-
-void
-llm_turns_end(llm_turns_t *t)
-{
-    if (t->parts) {
-        llm_buf_str(t->out, LLM_STR("]}"));
-        t->parts = 0;
-    }
-}
-
-
 static llm_rc_t
-llm_turns_image(llm_turns_t *t, llm_str_t part)
+llm_part_image(llm_turns_t *t, llm_str_t part)
 {
     llm_json_want_t  want[] = {
         { .name = LLM_STR("image_url") }, { .name = LLM_STR("detail") }
@@ -64,7 +38,7 @@ llm_turns_image(llm_turns_t *t, llm_str_t part)
 
 
 static llm_rc_t
-llm_turns_file(llm_turns_t *t, llm_str_t part)
+llm_part_file(llm_turns_t *t, llm_str_t part)
 {
     llm_json_want_t  want[] = {
         { .name = LLM_STR("file_data") }, { .name = LLM_STR("filename") },
@@ -100,7 +74,7 @@ llm_turns_file(llm_turns_t *t, llm_str_t part)
 
 
 static llm_rc_t
-llm_turns_audio(llm_turns_t *t, llm_str_t part)
+llm_part_audio(llm_turns_t *t, llm_str_t part)
 {
     llm_json_member_t  m;
 
@@ -120,7 +94,7 @@ llm_turns_audio(llm_turns_t *t, llm_str_t part)
 
 
 static llm_rc_t
-llm_turns_text(llm_turns_t *t, llm_str_t part)
+llm_part_text(llm_turns_t *t, llm_str_t part)
 {
     llm_json_member_t  m;
 
@@ -130,16 +104,14 @@ llm_turns_text(llm_turns_t *t, llm_str_t part)
         return llm_turns_fail(t, LLM_BAD, LLM_STR("A text has no \"text\"."));
     }
 
-    llm_turns_part(t, LLM_STR("{\"type\":\"text\",\"text\":"));
-    llm_buf_str(t->out, m.value);
-    llm_buf_str(t->out, LLM_STR("}"));
+    llm_turns_text(t, m.value);
 
     return LLM_OK;
 }
 
 
 llm_rc_t
-llm_turns_parts(llm_turns_t *t, llm_str_t content, int texts)
+llm_responses_parts(llm_turns_t *t, llm_str_t content, int texts)
 {
     llm_rc_t           rc;
     llm_json_iter_t    it;
@@ -157,16 +129,16 @@ llm_turns_parts(llm_turns_t *t, llm_str_t content, int texts)
         if (llm_hub_is(type.value, LLM_STR("input_text"))
             || llm_hub_is(type.value, LLM_STR("output_text")))
         {
-            rc = texts ? llm_turns_text(t, m.value) : LLM_OK;
+            rc = texts ? llm_part_text(t, m.value) : LLM_OK;
 
         } else if (llm_hub_is(type.value, LLM_STR("input_image"))) {
-            rc = llm_turns_image(t, m.value);
+            rc = llm_part_image(t, m.value);
 
         } else if (llm_hub_is(type.value, LLM_STR("input_file"))) {
-            rc = llm_turns_file(t, m.value);
+            rc = llm_part_file(t, m.value);
 
         } else if (llm_hub_is(type.value, LLM_STR("input_audio"))) {
-            rc = llm_turns_audio(t, m.value);
+            rc = llm_part_audio(t, m.value);
 
         } else {
             rc = llm_turns_fail(t, LLM_NONE,
