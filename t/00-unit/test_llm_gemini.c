@@ -3,14 +3,14 @@
  * each event of a stream mean, and what becomes of a request.
  */
 
-#include "tap.h"
+#include "sample.h"
 
 #include <limits.h>
 
 #include "llm_front.h"
 #include "llm_gemini.h"
 
-#define NOW  1795168800000ULL           /* Fri, 20 Nov 2026 10:00:00 GMT */
+#define NOW  SAMPLE_NOW
 #define U    LLM_UNKNOWN
 
 static const llm_dialect_t  *gemini;
@@ -162,44 +162,6 @@ test_finishes(void)
 /* ---- refusals ------------------------------------------------------- */
 
 
-/* The body of a .http fixture, its status and its headers' hints. */
-static llm_str_t
-http(const char *path, unsigned *status, llm_hint_t *hint)
-{
-    char       *line, *end, *colon, *value;
-    size_t      i, head_n;
-    llm_str_t   file, body;
-    static char  head[4096];
-
-    llm_hint_init(hint);
-    file = tap_fixture(path);
-    snprintf(head, sizeof(head), "%.*s", (int) file.len, file.data);
-    end = strstr(head, "\r\n\r\n");
-    head_n = (size_t) (end - head) + 4;
-    *end = '\0';
-    *status = (unsigned) atoi(head + 9);
-
-    for (line = strstr(head, "\r\n"); line; line = end) {
-        line += 2;
-        end = strstr(line, "\r\n");
-        colon = strchr(line, ':');
-        for (i = 0; line + i < colon; i++) {
-            line[i] |= line[i] >= 'A' && line[i] <= 'Z' ? 0x20 : 0;
-        }
-        value = colon + 2;
-        llm_hint_header(hint, (llm_str_t) { i, (unsigned char *) line },
-                        (llm_str_t) { end ? (size_t) (end - value)
-                                          : strlen(value),
-                                      (unsigned char *) value }, NOW);
-    }
-
-    body.data = file.data + head_n;
-    body.len = file.len - head_n;
-
-    return body;
-}
-
-
 static void
 test_refusals(void)
 {
@@ -236,7 +198,7 @@ test_refusals(void)
     for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
         snprintf(name, sizeof(name), "gemini/error.%s.http", t[i].name);
 
-        body = http(name, &status, &hint);
+        body = sample_http(name, &status, &hint);
         llm_buf_init(&mem, memory, sizeof(memory));
         gemini->refusal(status, &hint, body, NOW, &mem, &r);
 
@@ -575,58 +537,6 @@ test_embeddings(void)
 /* ---- streams -------------------------------------------------------- */
 
 
-static const char  kinds[] = "^trs!fca.uESL";    /* by llm_delta_kind_t */
-
-/* One letter for each delta, and texts between. */
-static void
-note(void *data, const llm_delta_t *d)
-{
-    llm_buf_t *b = data;
-
-    llm_buf_put(b, &kinds[d->kind], 1);
-
-    if (d->text.len > 2) {
-        llm_buf_put(b, d->text.data + 1, d->text.len - 2);
-    }
-}
-
-
-static void
-run(const char *path, size_t piece, llm_stream_t *s, llm_buf_t *notes)
-{
-    int              complete;
-    size_t           at, n, used, len;
-    llm_buf_t        mem;
-    llm_sse_t        sse;
-    llm_str_t        body;
-    llm_sink_t       sink;
-    llm_sse_event_t  ev;
-    unsigned char    event[4096], scratch[4096];
-
-    body = tap_fixture(path);
-    llm_buf_init(notes, written, sizeof(written));
-    sink.put = note;
-    sink.data = notes;
-    llm_stream_init(s, LLM_EP_CHAT);
-    llm_sse_init(&sse);
-    len = 0;
-
-    for (at = 0; at < body.len; at += used) {
-        n = body.len - at < piece ? body.len - at : piece;
-        used = llm_sse_cut(&sse, body.data + at, n, &complete);
-        memcpy(event + len, body.data + at, used);
-        len += used;
-
-        if (complete) {
-            llm_sse_parse((llm_str_t) { len, event }, scratch, &ev);
-            llm_buf_init(&mem, memory, sizeof(memory));
-            (void) gemini->stream(s, &ev, &mem, &sink);
-            len = 0;
-        }
-    }
-}
-
-
 static void
 test_streams(void)
 {
@@ -659,7 +569,8 @@ test_streams(void)
     for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
         for (j = 0; j < 4; j++) {
             snprintf(name, sizeof(name), "gemini/stream%s.sse", t[i].name);
-            run(name, pieces[j], &s, &notes);
+            llm_buf_init(&notes, written, sizeof(written));
+            sample_stream(gemini, name, pieces[j], &s, &notes);
 
             is_int(llm_stream_complete(&s), t[i].complete, name);
             is_int(s.error, t[i].error, "... error");

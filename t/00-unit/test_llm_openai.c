@@ -3,11 +3,11 @@
  * a refusal and each event of a stream mean, whatever the pieces they come in.
  */
 
-#include "tap.h"
+#include "sample.h"
 
 #include "llm_openai.h"
 
-#define NOW  1795168800000ULL           /* Fri, 20 Nov 2026 10:00:00 GMT */
+#define NOW  SAMPLE_NOW
 
 static const llm_dialect_t  *openai;
 static unsigned char         memory[2048];
@@ -39,44 +39,6 @@ answer(llm_endpoint_t ep, llm_str_t body)
     }
 
     return a;
-}
-
-
-/* The body of a .http fixture, its status and its headers' hints. */
-static llm_str_t
-http(const char *path, unsigned *status, llm_hint_t *hint)
-{
-    char       *line, *end, *colon, *value;
-    size_t      i, head_n;
-    llm_str_t   file, body;
-    static char  head[4096];
-
-    llm_hint_init(hint);
-    file = tap_fixture(path);
-    snprintf(head, sizeof(head), "%.*s", (int) file.len, file.data);
-    end = strstr(head, "\r\n\r\n");
-    head_n = (size_t) (end - head) + 4;
-    *end = '\0';
-    *status = (unsigned) atoi(head + 9);
-
-    for (line = strstr(head, "\r\n"); line; line = end) {
-        line += 2;
-        end = strstr(line, "\r\n");
-        colon = strchr(line, ':');
-        for (i = 0; line + i < colon; i++) {
-            line[i] |= line[i] >= 'A' && line[i] <= 'Z' ? 0x20 : 0;
-        }
-        value = colon + 2;
-        llm_hint_header(hint, (llm_str_t) { i, (unsigned char *) line },
-                        (llm_str_t) { end ? (size_t) (end - value)
-                                          : strlen(value),
-                                      (unsigned char *) value }, NOW);
-    }
-
-    body.data = file.data + head_n;
-    body.len = file.len - head_n;
-
-    return body;
 }
 
 
@@ -180,8 +142,9 @@ test_answers(void)
 
     for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
 
-        body = strstr(t[i].path, ".http") ? http(t[i].path, &status, &hint)
-                                          : tap_fixture(t[i].path);
+        body = strstr(t[i].path, ".http")
+               ? sample_http(t[i].path, &status, &hint)
+               : tap_fixture(t[i].path);
         a = answer(t[i].ep, body);
 
         snprintf(name, sizeof(name), "%s: class", t[i].path);
@@ -408,7 +371,7 @@ test_refusals(void)
     };
 
     for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
-        body = http(t[i].path, &status, &hint);
+        body = sample_http(t[i].path, &status, &hint);
         r = refusal(status, &hint, body);
 
         snprintf(name, sizeof(name), "%s: class", t[i].path);
@@ -431,14 +394,15 @@ test_refusal_quota(void)
     llm_hint_t     hint;
     llm_refusal_t  r;
 
-    body = http("groq/error.429.http", &status, &hint);
+    body = sample_http("groq/error.429.http", &status, &hint);
     r = refusal(status, &hint, body);
     ok(r.outcome.has_quota && r.outcome.limit == 8000
        && r.outcome.used == 7900 && r.outcome.requested == 1100
        && r.outcome.dim == LLM_DIM_TOKENS && !r.outcome.day,
        "Groq: tokens per minute");
 
-    body = http("openai/error.429-rate-limit-requests.http", &status, &hint);
+    body = sample_http("openai/error.429-rate-limit-requests.http", &status,
+                       &hint);
     r = refusal(status, &hint, body);
     ok(r.outcome.has_quota && r.outcome.limit == 500
        && r.outcome.dim == LLM_DIM_REQUESTS, "OpenAI: requests per minute");
