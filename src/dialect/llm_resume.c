@@ -213,13 +213,15 @@ llm_resume_delta(llm_resume_t *r, llm_delta_t *delta, llm_buf_t *mem)
     case LLM_DELTA_USAGE:
         return LLM_OK;
 
-    /* its own beginning, and how it came to what was shown already */
+    /* its own beginning, how it came to what was shown already, and how sure it
+     * is, which was not told of that */
 
     case LLM_DELTA_START:
     case LLM_DELTA_REASONING:
     case LLM_DELTA_SIGNATURE:
     case LLM_DELTA_REDACTED:
     case LLM_DELTA_SEAL:
+    case LLM_DELTA_LOGPROBS:
         return LLM_NONE;
 
     case LLM_DELTA_TEXT:

@@ -151,6 +151,7 @@ is_rest(const char *shown, size_t given, const char *texts, const char *want,
                : strcmp(p, "end") == 0 ? delta(LLM_DELTA_END, "")
                : strcmp(p, "call") == 0 ? delta(LLM_DELTA_CALL, "")
                : strcmp(p, "hm") == 0 ? delta(LLM_DELTA_REASONING, "\"hm\"")
+               : strcmp(p, "sure") == 0 ? delta(LLM_DELTA_LOGPROBS, "")
                : delta(LLM_DELTA_TEXT, p);
     }
 
@@ -171,6 +172,8 @@ test_rest(void)
             "... whose rest is escaped again");
     is_rest("One", 0, "hm \"One\" hm \"x\" call finish", "\"x\"|call|finish|",
             "reasoning is swallowed everywhere, calls only before");
+    is_rest("One", 0, "\"On\" sure \"ex\" sure finish", "\"x\"|finish|",
+            "so are logprobs, of which none were shown");
     is_rest("One", 0, "\"Two\" \"One\" finish", "!!!", "another answer");
     is_rest("One", 0, "\"On\" \"x\"", "!", "... that begins like it");
     is_rest("One", 0, "\"On\" finish end", "!!", "a shorter one");
