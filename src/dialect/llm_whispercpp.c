@@ -20,10 +20,11 @@ static const llm_str_t  llm_form_formats[] = {
     LLM_STR("verbose_json")
 };
 
-/* Errors that are the request's fault, whatever status they come with. */
+/* Errors that are the request's fault, whatever status they come with; the last
+ * is a field that std::stoi() or std::stof() could not read. */
 static const llm_str_t  llm_form_faults[] = {
     LLM_STR("failed to read"), LLM_STR("no 'file'"),
-    LLM_STR("ffmpeg conversion failed")
+    LLM_STR("ffmpeg conversion failed"), LLM_STR("internal server error\nsto")
 };
 
 
@@ -59,16 +60,7 @@ llm_form_text(const llm_request_t *r, llm_str_t name)
     s.data = r->body.data + part->body;
     s.len = part->body_end - part->body;
 
-    while (s.len && s.data[0] <= ' ') {
-        s.data++;
-        s.len--;
-    }
-
-    while (s.len && s.data[s.len - 1] <= ' ') {
-        s.len--;
-    }
-
-    return s;
+    return llm_request_trimmed(s);
 }
 
 
@@ -202,14 +194,14 @@ llm_whispercpp_form(const llm_request_t *r, llm_field_t *field, size_t *n,
 
 /* A fault of the server, unless its words blame the request. */
 static llm_class_t
-llm_whispercpp_fault(llm_str_t message)
+llm_whispercpp_fault(llm_str_t text)
 {
     size_t  i;
 
     for (i = 0; i < sizeof(llm_form_faults) / sizeof(llm_form_faults[0]);
          i++)
     {
-        if (llm_openai_has(message, llm_form_faults[i])) {
+        if (llm_openai_has(text, llm_form_faults[i])) {
             return LLM_CLASS_INVALID_REQUEST;
         }
     }
@@ -251,7 +243,9 @@ llm_whispercpp_refusal(unsigned status, const llm_hint_t *hint,
 
     default:
         if (out->outcome.class == LLM_CLASS_SERVER) {
-            out->outcome.class = llm_whispercpp_fault(out->message);
+            /* what it throws is no JSON */
+            out->outcome.class = llm_whispercpp_fault(out->message.len
+                                                      ? out->message : body);
         }
     }
 }

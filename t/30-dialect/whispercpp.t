@@ -179,6 +179,7 @@ for my $t (
     [ raw('error.400-no-file.http'), 400, 'caller_invalid_request', qr/no 'file' field/ ],
     [ json('{"error":"failed to read WAV file"}'), 400, 'caller_invalid_request', qr/failed to read WAV file/ ],
     [ reply(500, {}, '{"error":"FFmpeg conversion failed."}'), 400, 'caller_invalid_request', qr/FFmpeg/ ],
+    [ reply(500, { 'Content-Type' => 'text/plain' }, "500 Internal Server Error\nstoi"), 400, 'caller_invalid_request', qr/./ ],
     [ reply(400, { 'Content-Type' => 'text/plain' }, 'Invalid request'), 400, 'caller_invalid_request', qr/./ ],
     [ json('{"error":"failed to process audio"}'), 502, 'provider_error', qr/./ ],
     [ reply(500, {}, '{"error":"failed to process audio"}'), 502, 'provider_error', qr/./ ],
