@@ -23,19 +23,36 @@ llm_part_name_fits(llm_str_t name)
 }
 
 
-/* A name must not leave its header line, nor a content its part. */
+/* Whether a part of that content stays one: no line of it begins with
+ * "--boundary", which ends it.  Some servers take a bare CR or LF for a line's
+ * end. */
 static int
-llm_part_fits(const llm_field_t *f, llm_str_t boundary)
+llm_part_text_fits(llm_str_t text, llm_str_t boundary)
 {
-    size_t  i;
+    size_t                i;
+    const unsigned char  *p;
 
-    for (i = 0; i + boundary.len <= f->text.len; i++) {
-        if (memcmp(f->text.data + i, boundary.data, boundary.len) == 0) {
+    for (i = 0; i + 2 + boundary.len <= text.len; i++) {
+        p = text.data + i;
+
+        if ((i == 0 || p[-1] == '\r' || p[-1] == '\n')
+            && p[0] == '-' && p[1] == '-'
+            && memcmp(p + 2, boundary.data, boundary.len) == 0)
+        {
             return 0;
         }
     }
 
-    return llm_part_name_fits(f->name) && llm_part_name_fits(f->to);
+    return 1;
+}
+
+
+/* A name must not leave its header line, nor a content its part. */
+static int
+llm_part_fits(const llm_field_t *f, llm_str_t boundary)
+{
+    return llm_part_text_fits(f->text, boundary)
+           && llm_part_name_fits(f->name) && llm_part_name_fits(f->to);
 }
 
 

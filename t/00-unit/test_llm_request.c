@@ -823,6 +823,13 @@ test_edits_multipart(void)
     f.what = LLM_FIELD_SET;
     f.text = LLM_STR("a\r\n--bb\r\n");
     is_str(edited(LLM_NOSTR, &f, 1, 0), "(refused)", "boundary in a content");
+    f.text = LLM_STR("a\n--bb");
+    is_str(edited(LLM_NOSTR, &f, 1, 0), "(refused)", "... behind a bare LF");
+    f.text = LLM_STR("--bb--");
+    is_str(edited(LLM_NOSTR, &f, 1, 0), "(refused)", "... at its beginning");
+    f.text = LLM_STR("bb --bb\r\n-bb");
+    ok(!llm_str_eq(edited(LLM_NOSTR, &f, 1, 0), LLM_STR("(refused)")),
+       "its letters elsewhere are fine");
     f.text = LLM_STR("a\r\nb");
     ok(!llm_str_eq(edited(LLM_NOSTR, &f, 1, 0), LLM_STR("(refused)")),
        "lines in a content are fine");

@@ -150,6 +150,9 @@ is($r->status, 200, 'a form');
 is_deeply([ parts($sent, 'x-boundary-7') ], [ [ response_format => 'json' ], [ chunk => 'a "b"' ], [ model => 'whisper' ], [ hint => 'Names: A' ], [ file => $wav ], [ language => 'de' ] ],
     'its fields are set, renamed, dropped, added') or diag explain [ map { [ $_->[0], substr $_->[1], 0, 40 ] } parts($sent, 'x-boundary-7') ];
 is(dropped($r), 'temperature', '... and told');
+($r, $sent) = ask(upload(model => 'ear', file => $wav) =~ s/x-boundary-7/b/gr, %form, headers => { 'Content-Type' => 'multipart/form-data; boundary=b' });
+is($r->status, 200, 'a boundary whose letters stand in a value');
+is_deeply([ map { $_->[1] } grep { $_->[0] eq 'chunk' } parts($sent, 'b') ], [ 'a "b"' ], '... which is set');
 ($r, $sent) = ask(upload(model => 'ear', file => $wav, response_format => 'verbose_json'), %form);
 is_deeply([ map { $_->[0] } parts($sent, 'x-boundary-7') ], [ qw(chunk language model file response_format) ], 'what is there needs no default');
 

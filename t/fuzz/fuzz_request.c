@@ -125,6 +125,13 @@ check_upload(unsigned choice, llm_str_t body)
     field[0].name = LLM_STR("language");
     field[0].text = LLM_STR("fa");
     field[0].what = choice & 1 ? LLM_FIELD_DEFAULT : LLM_FIELD_SET;
+
+    if ((choice & 4) && r.part_n) {
+        /* whatever may stand there, or is refused */
+        field[0].text.data = body.data + part[0].body;
+        field[0].text.len = part[0].body_end - part[0].body;
+    }
+
     field[1].name = LLM_STR("stream");
     field[1].what = LLM_FIELD_DROP;
     field[2].name = LLM_STR("prompt");
