@@ -99,8 +99,7 @@ llm_realtime_put(llm_str_t raw, llm_buf_t *out)
 
 
 void
-llm_realtime_query(llm_str_t query, llm_str_t name, llm_str_t model, int add,
-    llm_buf_t *out)
+llm_realtime_query(llm_str_t query, llm_str_t model, int add, llm_buf_t *out)
 {
     int          named;
     llm_param_t  p;
@@ -109,7 +108,10 @@ llm_realtime_query(llm_str_t query, llm_str_t name, llm_str_t model, int add,
 
     while (llm_query_next(&query, &p)) {
 
-        if (llm_query_is_secret(&p)) {
+        if (llm_query_is_secret(&p)
+            || llm_query_is(p.name, LLM_STR("api-version"))
+            || (model.data && llm_query_is(p.name, LLM_STR("deployment"))))
+        {
             continue;
         }
 
@@ -132,8 +134,7 @@ llm_realtime_query(llm_str_t query, llm_str_t name, llm_str_t model, int add,
     }
 
     if (model.data && (named || add)) {
-        llm_realtime_put(name, out);
-        llm_buf_str(out, LLM_STR("="));
+        llm_realtime_put(LLM_STR("model="), out);
         llm_query_put(model, out);
     }
 }

@@ -23,14 +23,15 @@ llm_rc_t llm_realtime_model(llm_str_t query, llm_buf_t *mem, llm_str_t *model,
     llm_code_t *code, llm_str_t *message);
 
 /*
- * Appends the query for a target: the client's without its credentials, and
- * with the target's model in the parameter `name` (model.data NULL: the
- * client's own).  A query that names no model gets one if `add` is set, unless
- * it joins a call or means a transcription, whose models are told elsewhere.
- * Needs at most 3 * (query.len + model.len) + 32 bytes.
+ * Appends the query for a target: the client's without its credentials and the
+ * version of its API, and with the target's model (model.data NULL: the
+ * client's own), beside which no deployment of the client's counts.  A query
+ * that names no model gets one if `add` is set, unless it joins a call or means
+ * a transcription, whose models are told elsewhere.  Needs at most
+ * 3 * (query.len + model.len) + 32 bytes.
  */
-void llm_realtime_query(llm_str_t query, llm_str_t name, llm_str_t model,
-    int add, llm_buf_t *out);
+void llm_realtime_query(llm_str_t query, llm_str_t model, int add,
+    llm_buf_t *out);
 
 /* "session":{"model":…}, where a body has its model: *model becomes a view of
  * it, unless it was found at the top already.  LLM_OK, or LLM_BAD. */

@@ -85,8 +85,8 @@ ngx_http_llm_realtime_args(ngx_http_llm_ctx_t *ctx, ngx_str_t *args)
     }
 
     llm_buf_init(&b, mem, size);
-    llm_realtime_query(ngx_http_llm_view(&ctx->request->args),
-                       LLM_STR("model"), name, ctx->tunnel != NULL, &b);
+    llm_realtime_query(ngx_http_llm_view(&ctx->request->args), name,
+                       ctx->tunnel != NULL, &b);
 
     args->data = b.start;
     args->len = b.pos - b.start;

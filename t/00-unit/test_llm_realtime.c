@@ -77,25 +77,24 @@ queries(void)
         { "intent=transcription", "b", "intent=transcription" },
         { "model=a&call_id=rtc_1", "b", "call_id=rtc_1&model=b" },
         { "x=1;model=evil", "b", "x=1%3Bmodel=evil&model=b" },
-        { "&&x&", "b", "x&model=b" }
+        { "&&x&", "b", "x&model=b" },
+        { "api%2dversion=1&x=1&deployment=evil", "b", "x=1&model=b" },
+        { "api-version=1&deployment=own", NULL, "deployment=own" }
     };
 
     for (i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
         llm_buf_init(&out, mem, sizeof(mem));
         model = row[i].model ? tap_c(row[i].model) : LLM_NOSTR;
-        llm_realtime_query(tap_c(row[i].query), LLM_STR("model"), model, 1,
-                           &out);
+        llm_realtime_query(tap_c(row[i].query), model, 1, &out);
         is_str(llm_buf_view(&out), row[i].want, row[i].query);
     }
 
     llm_buf_init(&out, mem, sizeof(mem));
-    llm_realtime_query(LLM_STR("x=1"), LLM_STR("deployment"), LLM_STR("b"), 0,
-                       &out);
+    llm_realtime_query(LLM_STR("x=1"), LLM_STR("b"), 0, &out);
     is_str(llm_buf_view(&out), "x=1", "nothing is added");
     llm_buf_init(&out, mem, sizeof(mem));
-    llm_realtime_query(LLM_STR("model=x"), LLM_STR("deployment"), LLM_STR("b"),
-                       0, &out);
-    is_str(llm_buf_view(&out), "deployment=b", "another name for it");
+    llm_realtime_query(LLM_STR("model=x"), LLM_STR("b"), 0, &out);
+    is_str(llm_buf_view(&out), "model=b", "... but what is there is changed");
 }
 
 

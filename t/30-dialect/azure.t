@@ -100,6 +100,9 @@ for my $t (
 is(sent($q), '/openai/deployments/gpt-4.1-mini/audio/transcriptions?api-version=2024-10-21', 'speech to text');
 like($q->{body}, qr/name="model"\r\n\r\ngpt-4\.1-mini\r\n/, '... spliced');
 
+($r, $q) = post('/v1/realtime/sessions?api-version=1&deployment=another&x=1', { session => { model => 'east' } });
+is(sent($q), '/openai/realtime/sessions?api-version=2024-10-21&deployment=prod%20east&x=1', 'sessions: neither version nor deployment is the client\'s');
+
 my $list = [ [ json => '{"object":"list","data":[]}' ] ];
 for my $t (
     [ '/old/models', '/openai/models?api-version=2024-10-21' ],

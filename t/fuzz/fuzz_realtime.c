@@ -54,7 +54,7 @@ query(llm_str_t text)
     buf = malloc(size);
 
     llm_buf_init(&out, buf, size);
-    llm_realtime_query(text, LLM_STR("model"), want, 1, &out);
+    llm_realtime_query(text, want, 1, &out);
     MUST(!out.full);
     MUST(count(llm_buf_view(&out), LLM_STR("model"), &value) <= 1);
     MUST(out.pos == out.start || memchr(out.start, ';', (size_t)
@@ -69,7 +69,7 @@ query(llm_str_t text)
     }
 
     llm_buf_init(&out, buf, size);
-    llm_realtime_query(text, LLM_STR("model"), LLM_NOSTR, 1, &out);
+    llm_realtime_query(text, LLM_NOSTR, 1, &out);
     MUST(!out.full);
     (void) count(llm_buf_view(&out), LLM_STR("model"), &value);
 
