@@ -1,40 +1,49 @@
 /*
- * What stands between a client's words and a provider's.  Included by
- * ngx_http_llm_ctx.h alone.
+ * What stands between a client's words and a provider's: translate.c,
+ * translate_answer.c, speech.c, params.c, swap.c.  A part of
+ * ngx_http_llm_ctx.h.
  */
 
 #ifndef _NGX_HTTP_LLM_TRANSLATE_H_INCLUDED_
 #define _NGX_HTTP_LLM_TRANSLATE_H_INCLUDED_
 
+#include "ngx_http_llm_ctx.h"
+
 
 /*
  * translate.c.  way: how a request gets to a provider.  translate: before an
  * attempt; NGX_OK, or NGX_DONE when something else was started instead.
- * put_error: an error in the form that the client knows; put_error_event: in a
- * stream, 12 bytes for each of the message and 1024 more.
- * translate_answer.c.  translate_answer: send->body becomes what the client
- * gets; answer_dialect is the one that reads it then.  asked: the endpoint that
- * the provider was asked.  The others belong to events.c and stream.c.
+ * error_front: whose errors a client knows, or NULL: OpenAI's.  put_error: an
+ * error in that form; put_error_event: in a stream.  Both take 12 bytes for
+ * each of the message and 1024 more.
  */
 llm_way_t ngx_http_llm_way(ngx_http_llm_ctx_t *ctx,
     ngx_http_llm_provider_t *provider);
 ngx_int_t ngx_http_llm_translate(ngx_http_llm_ctx_t *ctx);
-ngx_int_t ngx_http_llm_translate_answer(ngx_http_llm_ctx_t *ctx);
-const llm_dialect_t *ngx_http_llm_answer_dialect(ngx_http_llm_ctx_t *ctx);
-llm_endpoint_t ngx_http_llm_asked(ngx_http_llm_ctx_t *ctx);
-void ngx_http_llm_put_error(ngx_http_llm_ctx_t *ctx, llm_buf_t *out,
-    llm_code_t code, llm_str_t message);
 const llm_front_t *ngx_http_llm_error_front(ngx_http_request_t *r,
     llm_endpoint_t ep);
+void ngx_http_llm_put_error(ngx_http_llm_ctx_t *ctx, llm_buf_t *out,
+    llm_code_t code, llm_str_t message);
 void ngx_http_llm_put_error_event(ngx_http_llm_ctx_t *ctx, llm_buf_t *out,
     llm_code_t code, llm_str_t message);
+
+/*
+ * translate_answer.c.  asked: the endpoint that the provider was asked.
+ * translate_answer: send->body becomes what the client gets; answer_dialect is
+ * the one that reads it then.  Of streams: init before the events of an
+ * attempt, event in place of the dialect's, put_delta for each delta, error for
+ * its error event, end for the terminator that did not come.
+ */
+llm_endpoint_t ngx_http_llm_asked(ngx_http_llm_ctx_t *ctx);
+ngx_int_t ngx_http_llm_translate_answer(ngx_http_llm_ctx_t *ctx);
+const llm_dialect_t *ngx_http_llm_answer_dialect(ngx_http_llm_ctx_t *ctx);
 ngx_int_t ngx_http_llm_translate_init(ngx_http_llm_ctx_t *ctx);
 llm_event_t ngx_http_llm_translate_event(ngx_http_llm_ctx_t *ctx,
     const llm_sse_event_t *ev, llm_buf_t *mem);
+void ngx_http_llm_put_delta(void *data, const llm_delta_t *delta);
 ngx_int_t ngx_http_llm_translate_error(ngx_http_llm_ctx_t *ctx);
 ngx_int_t ngx_http_llm_translate_end(ngx_http_llm_ctx_t *ctx,
     llm_str_t *text);
-void ngx_http_llm_put_delta(void *data, const llm_delta_t *delta);
 
 /*
  * speech.c.  speech: how the provider of this attempt is asked for a transcript
@@ -55,7 +64,8 @@ void ngx_http_llm_speech_whole(ngx_http_llm_ctx_t *ctx, llm_str_t body,
  * params.c.  fields: what is done to the request at the current target, by the
  * location's form and by the target.  edit: the same to a body that is text of
  * ours.  dropped, dropped_fields: what the client reads in x-llm-dropped; edits
- * tell which fields met something.  unsupported: what a loss means there.
+ * tell which fields met something.  unsupported: what a loss means there;
+ * weigh: what becomes of LLM_OK by that.
  */
 typedef struct {
     llm_field_t                  field[LLM_FIELDS_MAX];
@@ -87,6 +97,5 @@ ngx_int_t ngx_http_llm_swap_request(ngx_http_llm_ctx_t *ctx, llm_loss_t *loss,
 void ngx_http_llm_swap_form(ngx_http_llm_ctx_t *ctx,
     ngx_http_llm_fields_t *fields);
 ngx_int_t ngx_http_llm_swap_plain(ngx_http_llm_ctx_t *ctx);
-
 
 #endif /* _NGX_HTTP_LLM_TRANSLATE_H_INCLUDED_ */
