@@ -253,7 +253,9 @@ ngx_http_llm_after_hold(ngx_http_llm_ctx_t *ctx, ngx_int_t rc)
         return ngx_http_llm_fail(ctx, LLM_CLASS_NETWORK);
     }
 
-    if (rc == NGX_DONE && !e->state.content && !e->commit) {
+    if (rc == NGX_DONE && !e->commit
+        && (!e->state.content || ngx_http_llm_is_resuming(ctx)))
+    {
         return ngx_http_llm_fail(ctx, LLM_CLASS_BAD_ANSWER);
     }
 
@@ -304,7 +306,11 @@ ngx_http_llm_after_collect(ngx_http_llm_ctx_t *ctx, ngx_int_t rc)
             return ngx_http_llm_fail(ctx, LLM_CLASS_BAD_ANSWER);
         }
 
-        /* too large to be kept: from here on it passes as it comes */
+        /* too large to be kept: from here on it passes as it comes, and nobody
+         * goes on with it */
+
+        ctx->relay = NULL;
+        ctx->resume = NULL;
 
         send->answer = NGX_HTTP_LLM_ANSWER_RAW;
         b->flush = 1;
@@ -374,6 +380,8 @@ ngx_http_llm_serve(ngx_http_llm_ctx_t *ctx)
     ctx->state = NGX_HTTP_LLM_STREAMING;
     ctx->served = ctx->send->target;
 
+    ngx_http_llm_session_learn(ctx);
+
     if (!ctx->committed) {
         ctx->committed = 1;
         ctx->first_at = ngx_current_msec;
@@ -401,7 +409,6 @@ ngx_http_llm_commit(ngx_http_llm_ctx_t *ctx)
     }
 
     ngx_http_llm_serve(ctx);
-    ngx_http_llm_session_learn(ctx);
 
     if (r->header_sent) {
         return NGX_OK;

@@ -22,8 +22,6 @@ static void ngx_http_llm_send_anew(ngx_http_llm_ctx_t *ctx);
 static void ngx_http_llm_attempt_failed(ngx_http_llm_ctx_t *ctx);
 static llm_do_t ngx_http_llm_plan(ngx_http_llm_ctx_t *ctx, llm_class_t class,
     llm_msec_t wait, ngx_uint_t next, llm_msec_t *delay);
-static ngx_uint_t ngx_http_llm_next_target(ngx_http_llm_ctx_t *ctx,
-    llm_class_t class);
 static uint64_t ngx_http_llm_random(void);
 
 
@@ -560,7 +558,7 @@ ngx_http_llm_plan(ngx_http_llm_ctx_t *ctx, llm_class_t class, llm_msec_t wait,
 
 /* The next target that may take over after this class; ntargets: none. */
 
-static ngx_uint_t
+ngx_uint_t
 ngx_http_llm_next_target(ngx_http_llm_ctx_t *ctx, llm_class_t class)
 {
     unsigned                on;

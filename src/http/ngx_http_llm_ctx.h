@@ -198,6 +198,8 @@ struct ngx_http_llm_ctx_s {
     ngx_str_t                    system;        /* rendered prompts, escaped */
     ngx_str_t                    user;
     ngx_str_t                    prompt;        /* the body made of them */
+    ngx_str_t                    hub;         /* what it was made of, if not
+                                               the client's body */
     ngx_str_t                    translation;   /* the body of this attempt */
     ngx_http_llm_sound_t        *sound;         /* … goes on with; or NULL */
 
@@ -491,12 +493,15 @@ ngx_uint_t ngx_http_llm_asks_count(ngx_http_llm_ctx_t *ctx);
 ngx_int_t ngx_http_llm_send_count(ngx_http_llm_ctx_t *ctx);
 
 /* attempt.c: the loop.  first_target is the first of the route that can serve
- * the request (ntargets: none), next_able the one asked after another.  start
+ * the request (ntargets: none), next_able the one asked after another, and
+ * next_target the one that takes over from the current after this class.  start
  * begins the loop, pick sends to the current target, over is called when an
  * attempt ended without a commit (never from a callback of nginx), decide
  * chooses what follows, give_up answers the client. */
 ngx_uint_t ngx_http_llm_first_target(ngx_http_llm_ctx_t *ctx);
 ngx_uint_t ngx_http_llm_next_able(ngx_http_llm_ctx_t *ctx, ngx_uint_t i);
+ngx_uint_t ngx_http_llm_next_target(ngx_http_llm_ctx_t *ctx,
+    llm_class_t class);
 void ngx_http_llm_attempt_start(ngx_http_llm_ctx_t *ctx);
 void ngx_http_llm_pick(ngx_http_llm_ctx_t *ctx);
 void ngx_http_llm_attempt_over(ngx_http_llm_ctx_t *ctx);

@@ -303,6 +303,10 @@ ngx_http_llm_event_passes(ngx_http_llm_ctx_t *ctx, llm_str_t raw)
             return NGX_ERROR;
         }
 
+        if (ngx_http_llm_is_resuming(ctx) && ctx->resume->rest.differs) {
+            return NGX_ERROR;
+        }
+
         /* its deltas go out instead */
 
         return (rc == NGX_ERROR || e->broken) ? NGX_ERROR : NGX_DECLINED;
@@ -361,7 +365,7 @@ ngx_http_llm_event_verdict(ngx_http_llm_ctx_t *ctx, const llm_sse_event_t *ev,
 
         if (ngx_http_llm_is_resuming(ctx)) {
             /* what of it is new commits */
-            return ctx->resume->rest.differs ? NGX_ERROR : NGX_OK;
+            return NGX_OK;
         }
 
         e->commit = 1;
@@ -494,8 +498,7 @@ ngx_http_llm_free_link(ngx_http_llm_ctx_t *ctx, ngx_buf_t *b)
 {
     ngx_chain_t  *cl, **ll;
 
-    ll = ctx->relay && ctx->send->answer != NGX_HTTP_LLM_ANSWER_RAW
-         ? &ctx->relay->free : &ctx->request->upstream->free_bufs;
+    ll = ctx->relay ? &ctx->relay->free : &ctx->request->upstream->free_bufs;
 
     for ( /* void */ ; *ll; ll = &(*ll)->next) {
         cl = *ll;

@@ -178,7 +178,7 @@ ngx_http_llm_relay_read(ngx_http_llm_ctx_t *ctx, ngx_int_t rc)
 }
 
 
-/* A provider that does not stream. */
+/* A provider that does not stream, and goes on with one that did. */
 
 llm_class_t
 ngx_http_llm_relay_collected(ngx_http_llm_ctx_t *ctx, llm_str_t body)
@@ -197,12 +197,12 @@ ngx_http_llm_relay_collected(ngx_http_llm_ctx_t *ctx, llm_str_t body)
 
     e = ctx->events;
 
-    sink.put = ctx->resume ? ngx_http_llm_told_put : ngx_http_llm_put_delta;
+    sink.put = ngx_http_llm_told_put;
     sink.data = ctx;
 
     send->dialect->deltas(body, &sink);
 
-    if (e->broken || (ngx_http_llm_is_resuming(ctx) && !e->commit)) {
+    if (!e->commit) {
         return LLM_CLASS_BAD_ANSWER;
     }
 
@@ -212,10 +212,7 @@ ngx_http_llm_relay_collected(ngx_http_llm_ctx_t *ctx, llm_str_t body)
     e->state.done = 1;
 
     ngx_http_llm_serve(ctx);
-
-    if (ngx_http_llm_is_resuming(ctx)) {
-        ngx_http_llm_resume_begin(ctx);
-    }
+    ngx_http_llm_resume_begin(ctx);
 
     send->relayed = 1;
 
@@ -408,7 +405,7 @@ ngx_http_llm_relay_go_on(ngx_http_llm_ctx_t *ctx)
 {
     ngx_event_t  *rev;
 
-    if (!ctx->send->relayed || !ctx->send->upstream
+    if (!ctx->send->relayed || !ctx->send->upstream || ctx->send->parked
         || ctx->send->answer != NGX_HTTP_LLM_ANSWER_EVENTS)
     {
         return;

@@ -50,6 +50,7 @@ ngx_http_llm_resume_can(ngx_http_llm_ctx_t *ctx)
            && resume->cuts < NGX_HTTP_LLM_CUTS_MAX
            && ctx->sends < LLM_SENDS_MAX
            && !ctx->deadline_hit
+           && !ctx->events->broken
            && llm_told_is_open(&resume->told)
            && ngx_http_llm_resume_target(ctx) < ctx->route->ntargets
            && ngx_http_llm_resume_asked_one(ctx);
@@ -80,21 +81,9 @@ ngx_http_llm_resume_asked_one(ngx_http_llm_ctx_t *ctx)
 static ngx_uint_t
 ngx_http_llm_resume_target(ngx_http_llm_ctx_t *ctx)
 {
-    unsigned                on;
-    ngx_uint_t              i;
-    ngx_http_llm_target_t  *t;
-
-    on = ctx->resume->timeout ? LLM_ON_TIMEOUT : LLM_ON_ERROR;
-
-    for (i = ctx->current + 1; i < ctx->route->ntargets; i++) {
-        t = &ctx->route->targets[i];
-
-        if (!(ctx->skipped & ((uint64_t) 1 << i)) && (t->on & on)) {
-            break;
-        }
-    }
-
-    return i;
+    return ngx_http_llm_next_target(ctx, ctx->resume->timeout
+                                         ? LLM_CLASS_TIMEOUT_IDLE
+                                         : LLM_CLASS_NETWORK);
 }
 
 

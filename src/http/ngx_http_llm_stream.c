@@ -344,7 +344,7 @@ ngx_http_llm_send_error_event(ngx_http_llm_ctx_t *ctx, llm_code_t code,
     u_char    *mem;
     llm_buf_t  b;
 
-    size = 1024 + 6 * message.len;
+    size = 1024 + 12 * message.len;
 
     mem = ngx_pnalloc(ctx->request->pool, size);
     if (mem == NULL) {

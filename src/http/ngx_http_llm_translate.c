@@ -69,8 +69,14 @@ ngx_http_llm_translate(ngx_http_llm_ctx_t *ctx)
         return NGX_OK;
     }
 
+    /* of the attempt before, whose upstream is gone */
+
+    if (ctx->hub.data) {
+        (void) ngx_pfree(ctx->request->pool, ctx->hub.data);
+        ngx_str_null(&ctx->hub);
+    }
+
     if (ctx->translation.data) {
-        /* of the attempt before, whose upstream is gone */
         (void) ngx_pfree(ctx->request->pool, ctx->translation.data);
         ngx_str_null(&ctx->translation);
     }
@@ -115,6 +121,10 @@ ngx_http_llm_translate_request(ngx_http_llm_ctx_t *ctx, llm_loss_t *loss,
 
     if (ngx_http_llm_translate_front(ctx, &body, loss, rc) != NGX_OK) {
         return NGX_ERROR;
+    }
+
+    if (body.data != ctx->body.data) {
+        ctx->hub = body;
     }
 
     if (*rc != LLM_OK) {

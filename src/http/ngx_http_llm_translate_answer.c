@@ -164,8 +164,7 @@ ngx_http_llm_translate_init(ngx_http_llm_ctx_t *ctx)
     e = ctx->events;
     e->writing = NULL;
 
-    if ((!ctx->send->translated && ctx->resume == NULL
-         && ctx->send->body == NULL)
+    if ((!ctx->send->translated && ctx->resume == NULL)
         || ngx_http_llm_is_resuming(ctx))
     {
         return NGX_OK;
@@ -264,6 +263,11 @@ ngx_http_llm_put_delta(void *data, const llm_delta_t *delta)
     ngx_http_llm_events_t  *e;
 
     e = ctx->events;
+
+    if (e->broken) {
+        /* behind a gap nothing follows */
+        return;
+    }
 
     if (ngx_http_llm_keep(ctx, delta) != NGX_OK) {
         e->broken = 1;

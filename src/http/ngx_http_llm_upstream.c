@@ -293,8 +293,10 @@ ngx_http_llm_finalize_request(ngx_http_request_t *r, ngx_int_t rc)
     ngx_http_llm_unpark(ctx);
     ctx->send->upstream = 0;
 
-    /* a header of our own: nginx must not try to send another one */
-    r->upstream->header_sent = r->header_sent;
+    if (ctx->relay) {
+        /* a header of our own: nginx must not try to send another one */
+        r->upstream->header_sent = r->header_sent;
+    }
 
     if (rc == NGX_DONE) {
         return;

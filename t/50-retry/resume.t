@@ -13,6 +13,7 @@ my $gw = Test::LLM::Gateway->new(vars => { UP => $up->port }, conf => <<'EOC')->
     llm_provider b { dialect openai; base_url http://127.0.0.1:%%UP%%/b/v1; breaker off; timeout idle=300ms first=400ms; }
     llm_provider c { dialect openai; base_url http://127.0.0.1:%%UP%%/c/v1; breaker off; prefill continue; }
     llm_provider d { dialect openai; base_url http://127.0.0.1:%%UP%%/d/v1; breaker off; prefill prefix echo; }
+    llm_provider g { dialect gemini; base_url http://127.0.0.1:%%UP%%/g/v1beta; breaker off; timeout idle=5s first=5s; }
     llm_provider e { dialect anthropic; base_url http://127.0.0.1:%%UP%%/e/v1; breaker off; }
     llm_model ma { provider a; id m-a; price input=1 output=10; }
     llm_model mb { provider b; id m-b; price input=2 output=20; }
@@ -20,6 +21,8 @@ my $gw = Test::LLM::Gateway->new(vars => { UP => $up->port }, conf => <<'EOC')->
     llm_model mc { provider c; id m-c; can chat stream prefill; }
     llm_model md { provider d; id m-d; can chat stream prefill; }
     llm_model me { provider e; id claude-3-5-haiku; can chat stream prefill; }
+    llm_model mg { provider g; id m-g; }
+    llm_route gemini  { target ma; target mg; resume on; }
     llm_route afresh  { target ma; target mb; resume on; }
     llm_route prefix  { target ma; target mp; resume on; }
     llm_route three   { target ma; target mb; target mc; resume on; }
@@ -33,6 +36,7 @@ my $gw = Test::LLM::Gateway->new(vars => { UP => $up->port }, conf => <<'EOC')->
     server {
         listen 127.0.0.1:%%PORT%%;
         llm_retry 1 backoff=1ms..2ms budget=1000%;
+        llm_session $http_x_session;
         location ~ ^/(?<route>[a-z-]+)/ { llm_pass $route; }
     }
 EOC
@@ -173,6 +177,24 @@ cut_answer(ask('timeout'), 'One two', 'a target for timeouts');
 is($up->count('/b/*'), 0, '... is not asked after a reset');
 answers(a => cut([ 'One', ' two' ], 'hang'), b => $same);
 one_answer(ask('timeout'), 'One two three four', '... but after silence');
+
+# an answer that ends too soon, in a chunk without a text: nobody waits for more
+answers(a => cut(@cut), g => [ map { [ event => to_json($_) ] }
+    { candidates => [ { index => 0, content => { role => 'model', parts => [ { text => 'One' } ] } } ] },
+    { candidates => [ { index => 0, finishReason => 'STOP' } ] } ]);
+my $since = time;
+cut_answer(ask('gemini'), 'One two', 'an answer of Gemini that ends too soon');
+cmp_ok(time - $since, '<', 3, '... at once');
+
+# the target of a session was asked first: behind it comes the chain from its start
+answers(a => reply(500, {}, '{"error":{"message":"x"}}'), b => ok_stream([ 'x' ]));
+is(text(ask('afresh', headers => { 'X-Session' => 's' })), 'x', 'a session with the second target');
+answers(a => $same, b => cut(@cut));
+is(text(ask('afresh', headers => { 'X-Session' => 's' })), 'One two three four', '... whose stream is cut: the first one goes on');
+is($up->count('/b/*'), 1, '... and the second is asked once');
+answers(a => $same, b => $same);
+ask('afresh', headers => { 'X-Session' => 's' });
+is($up->count('/b/*'), 0, '... nor for the next request, which follows who went on');
 
 answers(a => cut([ 'x' x 600, 'y' x 600 ], [ pause => 20 ], 'rst'), b => $same);
 is((grep { Test::LLM::Sse::error($_) } events(ask('small'))), 1, 'a text longer than max=');
