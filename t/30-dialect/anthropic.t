@@ -78,6 +78,9 @@ is($q->{path}, '/v1/messages', '/v1 of base_url is not doubled');
 is($q->{h}{'anthropic-version'}, '2026-10-21', 'version of the provider');
 is(from_json($q->{body})->{temperature}, undef, 'that version takes no sampling');
 is($r->header('x-llm-dropped'), 'temperature, top_p', '... and the client is told');
+($r, $q) = ask({ model => 'm', @hi, temperature => 0.5, top_k => 9 });
+is($r->header('x-llm-dropped'), 'temperature, top_k', 'nor do models after 4.6, whatever the version');
+is_deeply([ @{ from_json($q->{body}) }{qw(temperature top_k)} ], [ undef, undef ], '... none goes out');
 
 $up->reset;
 $up->on('/*' => json('messages.response.json'));
@@ -89,13 +92,13 @@ is($q->{h}{'anthropic-version'}, '2023-06-01', 'the version is ours where we tra
 
 # ---- requests -------------------------------------------------------------------
 
-($r, $q, $out) = ask({ model => 'm', max_completion_tokens => 64, max_tokens => 9, temperature => 1.7, stop => [ 'END', ' ', "\n" ],
+($r, $q, $out) = ask({ model => 'old', max_completion_tokens => 64, max_tokens => 9, temperature => 1.7, stop => [ 'END', ' ', "\n" ],
     user => 'u-1', top_k => 5, seed => 7, logprobs => $false, service_tier => 'default', presence_penalty => 0,
     frequency_penalty => 0.5, metadata => { a => 'b' }, n => 1,
     messages => [ { role => 'system', content => 'One.' }, { role => 'user', content => 'Hi' },
                   { role => 'developer', content => [ { type => 'text', text => 'Two.', cache_control => { type => 'ephemeral' } } ] },
                   { role => 'assistant', content => '' }, { role => 'user', content => [ { type => 'text', text => '' }, { type => 'text', text => 'Ho' } ] } ] });
-is_deeply($out, { model => 'claude-sonnet-5', max_tokens => 64, temperature => 1, stop_sequences => [ 'END' ],
+is_deeply($out, { model => 'claude-sonnet-4-5', max_tokens => 64, temperature => 1, stop_sequences => [ 'END' ],
     metadata => { user_id => 'u-1' }, top_k => 5, service_tier => 'standard_only',
     system => [ { type => 'text', text => 'One.' }, { type => 'text', text => 'Two.', cache_control => { type => 'ephemeral' } } ],
     messages => [ { role => 'user', content => [ { type => 'text', text => 'Hi' }, { type => 'text', text => 'Ho' } ] } ] },
@@ -160,7 +163,7 @@ is($out->{messages}[3]{content}[0]{text}, 'Yes,', 'no white space at the end of 
 $up->reset;
 $up->on('/*' => json('messages.response.json'));
 my $odd = '"\u0000\ud83d\ude00\ud800 \"\\\\ \/ \u00e9 ü"';
-$r = $gw->post('/v1/chat/completions', '{"model":"m","temperature":0.70000000000000001,"messages":[{"role":"user","content":' . $odd
+$r = $gw->post('/v1/chat/completions', '{"model":"old","temperature":0.70000000000000001,"messages":[{"role":"user","content":' . $odd
     . '},{"role":"assistant","tool_calls":[{"id":"a:b","type":"function","function":{"name":"f","arguments":"{\"n\":12345678901234567890,\"e\":1e400,\"s\":\"\\\\u0000\"}"}}]},'
     . '{"role":"tool","tool_call_id":"a:b","content":"x"}]}');
 ($q) = $up->received;

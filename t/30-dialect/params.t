@@ -18,7 +18,7 @@ my $gw = Test::LLM::Gateway->new(vars => { UP => $up->port }, env => { KEY_A => 
         set chat_template_kwargs '{"enable_thinking":false}'; default metadata '{"a":"b"}'; set service_tier flex; }
     llm_model theirs { provider o; id m-1; }
     llm_model mine { provider o; id m-1; default temperature 0.5; drop user; set seed '"8"'; default max_tokens 200; }
-    llm_model claude { provider a; id claude-sonnet-5; set temperature 0.25; rename limit max_tokens; drop metadata; }
+    llm_model claude { provider a; id claude-sonnet-4-5; set temperature 0.25; rename limit max_tokens; drop metadata; }
     llm_model flash { provider g; id gemini-2.5-flash; set max_tokens 9; default dimensions 256; drop user; }
     llm_model ear { provider plain; id whisper; rename prompt hint; set language de; drop temperature; default response_format json;
         default chunk "a \"b\""; }
@@ -115,7 +115,7 @@ is($r->header('x-llm-dropped'), undef, '... and nothing was dropped there');
 ($r, $sent) = ask('{"model":"theirs","input_file_id":"f","temperature":1}', path => '/v1/batches');
 is($sent, '{"model":"m-1","input_file_id":"f","temperature":1}', 'batches');
 ($r, $sent) = ask('{"model":"claude","messages":[]}', path => '/v1/messages/count_tokens');
-is($sent, '{"model":"claude-sonnet-5","messages":[]}', 'count_tokens');
+is($sent, '{"model":"claude-sonnet-4-5","messages":[]}', 'count_tokens');
 
 # as many duplicates as anybody likes are an error of the client
 ($r) = ask('{"model":"edited",' . '"top_p":1,' x 200 . '"messages":[]}');
@@ -187,7 +187,7 @@ is_deeply([ @$out{qw(temperature max_tokens)} ], [ 0.25, 777 ], '... and transla
 # ---- translated --------------------------------------------------------------------
 
 ($r, $sent, $out) = ask({ model => 'claude', @hi, temperature => 1, stop => 'x', metadata => { a => 'b' } });
-is_deeply($out, { model => 'claude-sonnet-5', max_tokens => 777, temperature => 0.25,
+is_deeply($out, { model => 'claude-sonnet-4-5', max_tokens => 777, temperature => 0.25,
     messages => [ { role => 'user', content => [ { type => 'text', text => 'Hi' } ] } ] }, 'chat at Anthropic');
 is(dropped($r), 'metadata stop', '... told');
 ($r, $sent, $out) = ask({ model => 'claude', @hi, limit => 5 });
@@ -211,6 +211,6 @@ is(dropped($r), 'temperature', '... told');
 ($r, $sent, $out) = ask({ model => 'flash', @message }, path => '/v1/messages');
 is($out->{generationConfig}{maxOutputTokens}, 9, 'Messages at Gemini');
 ($r, $sent) = ask('{"model":"claude","messages":[],"limit":3,"temperature":1}', path => '/v1/messages');
-is($sent, '{"model":"claude-sonnet-5","messages":[],"max_tokens":3,"temperature":0.25}', "Messages at Anthropic: the client's own bytes");
+is($sent, '{"model":"claude-sonnet-4-5","messages":[],"max_tokens":3,"temperature":0.25}', "Messages at Anthropic: the client's own bytes");
 
 finish();

@@ -91,7 +91,8 @@ my $p = item('providers', 'a');
 is_deeply($p, { name => 'a', enabled => JSON::PP::true,
     enabled_in_file => JSON::PP::true, enabled_until => undef,
     breaker => 'off', inflight => 0, waiting => 0, pool => 'one', keys => 2,
-    keys_usable => 2 }, 'GET providers');
+    keys_usable => 2,
+    probe => 'off' }, 'GET providers');
 is(item('providers', 'old')->{enabled}, JSON::PP::false, '... one that is off');
 is_deeply(item('models', 'm'), { name => 'm', provider => 'a', id => 'm-1',
     enabled => JSON::PP::true, enabled_in_file => JSON::PP::true,
