@@ -22,7 +22,7 @@ INCS    = -Isrc/core -Isrc/dialect -It/00-unit
 export LLM_MODULE ?= $(CURDIR)/$(MODULE)
 
 PROVE   = prove -j$(JOBS) -r -It/lib $(PROVE_OPTS)
-JOBS   ?= 2
+JOBS   ?= 3
 TESTS  ?= t build/unit
 WORLD  ?= soak
 

@@ -31,12 +31,12 @@ my $want = fixture_text('openai/transcription.stream.sse');
 my @delta = map { to_json({ type => 'transcript.text.delta', delta => $_ }) } 'Hello gate', 'way, this is a test.';
 my $done = to_json({ type => 'transcript.text.done', text => 'Hello gateway, this is a test.', usage => { type => 'tokens', input_tokens => 18, output_tokens => 9, total_tokens => 27 } });
 
-sub form {
-    my (%f) = @_;
-    my $body = join '', map { "--b7\r\nContent-Disposition: form-data; name=\"$_\"\r\n\r\n$f{$_}\r\n" } sort keys %f;
-    return "$body--b7\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\nContent-Type: audio/wav\r\n\r\n$wav\r\n--b7--\r\n";
+sub ask {
+    my ($path, $fields, %o) = @_;
+    my ($type, $body) = form(stream => 'true', %$fields,
+        file => [ qq(; filename="a.wav"\r\nContent-Type: audio/wav), $wav ]);
+    return $gw->request(POST => $path, { 'Content-Type' => $type }, $body, %o);
 }
-sub ask { my ($path, $fields, %o) = @_; return $gw->request(POST => $path, { 'Content-Type' => 'multipart/form-data; boundary=b7' }, form(stream => 'true', %$fields), %o) }
 sub upload { my ($path, $fields) = @_; my $c = ask($path, $fields || {}); run_all(20, $c); return $c }
 sub logged {
     my ($r) = @_;

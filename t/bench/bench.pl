@@ -133,6 +133,11 @@ http {
             proxy_pass_request_body off;
             proxy_set_header Content-Length "";
         }
+        location /eat/anthropic/ {
+            proxy_pass http://127.0.0.1:$api/anthropic/;
+            proxy_pass_request_body off;
+            proxy_set_header Content-Length "";
+        }
     }
 }
 EOC
@@ -189,6 +194,8 @@ http {
     llm_model bench-hubs { provider hubs; id bench-1;  price input=0.59 output=0.79; }
     llm_model bench-busy { provider busy; id bench-1; }
     llm_provider eat  { dialect openai; base_url http://127.0.0.1:$api/eat/v1; keys bench; keepalive 128; }
+    llm_provider eats { dialect anthropic; base_url http://127.0.0.1:$api/eat/anthropic; keys bench; keepalive 128; }
+    llm_model bench-bigs { provider eats; id bench-1;  price input=0.59 output=0.79; }
     llm_model bench-big  { provider eat;  id bench-1;  price input=0.59 output=0.79; }
     llm_split four {
         sticky  \$http_x_user \$connection;
@@ -215,6 +222,8 @@ http {
         location = /four/v1/chat/completions { llm_pass four; }
         location = /sse/v1/chat/completions  { llm_pass bench-sse; }
         location = /big/v1/chat/completions  { llm_pass bench-big; }
+        location = /bigs/v1/chat/completions { llm_pass bench-bigs; }
+        location = /other                    { return 204; }
         location = /hub/v1/chat/completions  { llm_pass bench-hub; }
         location = /hubs/v1/chat/completions { llm_pass bench-hubs; }
         location = /next/v1/chat/completions { llm_retry off; llm_pass bench-busy bench-chat; }
@@ -318,6 +327,33 @@ sub measure {
 }
 
 
+# How long another connection waits, in ms, while one sends such requests: the
+# longest of each round, the median of the rounds.
+sub longest_wait {
+    my ($path, $lua) = @_;
+    my @longest;
+
+    for (1 .. $rounds) {
+        my $load = spawn_quiet('taskset', '-c', last_core(), 'wrk', '-t1',
+            '-c1', "-d${seconds}s", '-s', $lua, "http://127.0.0.1:$port$path");
+        my $s = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port") or die $!;
+        my ($longest, $end) = (0, time + $seconds);
+
+        while ((my $began = time) < $end) {
+            syswrite $s, "GET /other HTTP/1.1\r\nHost: x\r\n\r\n" or die $!;
+            sysread $s, my $answer, 4096 or die "no answer\n";
+            my $took = time - $began;
+            $longest = $took if $took > $longest;
+            usleep(200);
+        }
+        push @longest, $longest * 1000;
+        waitpid $load, 0;
+    }
+
+    return median(@longest);
+}
+
+
 # rows -------------------------------------------------------------------------
 
 sub ratio_row {
@@ -401,6 +437,14 @@ my %row = (
             . "with %.2f us/request\n", (map { $_->{rps} } $a, $b, $ours),
             map { $_->{cpu} } $a, $b, $ours;
     },
+    stall => sub {
+        my $lua = lua('big', chat(5 << 20));
+        my $a = longest_wait('/big_a', $lua);
+        my $ours = longest_wait('/bigs/v1/chat/completions', $lua);
+        printf "%-34s another connection waits %.1f ms (<= 20)%s\n",
+            '5 MB chat, translated', $ours, $ours <= 20 ? ' ok' : ' MISSED';
+        printf "    beside proxy_pass %.1f ms: the longest of each round\n", $a;
+    },
     policy => sub {
         my @was = ($port, $worker);
         start_policy();
@@ -465,6 +509,16 @@ sub spawn {
     return $pid;
 }
 
+sub spawn_quiet {
+    my @command = @_;
+    my $pid = fork() // die "fork: $!";
+    if ($pid == 0) {
+        open STDOUT, '>', '/dev/null' or POSIX::_exit(127);
+        exec @command or POSIX::_exit(127);
+    }
+    return $pid;
+}
+
 sub capture {
     open my $fh, '-|', @_ or die "$_[0]: $!";
     return <$fh>;
@@ -493,6 +547,6 @@ start_gateway('gw', '', '');
 printf "%d rounds of %g s each; medians; load now %s", $rounds, $seconds,
     read_file('/proc/loadavg');
 $row{$_}->() for $ENV{ROWS} ? split(/[ ,]+/, $ENV{ROWS})
-                            : qw(chat sse hub hub_sse latency split big policy);
+                            : qw(chat sse hub hub_sse latency split big stall policy);
 
 exit($failed ? 1 : 0);

@@ -3,6 +3,8 @@ package Test::LLM::Clock;
 # The time that other processes see: off, or passing faster (t/shim/clock.c).
 #
 #   my $clock = Test::LLM::Clock->new(scale => 6);      a minute in ten seconds
+#   Test::LLM::Clock->morning           seconds until 06:00 UTC: as ahead => ...,
+#                                       no day or month turns during a test
 #   $clock->env                         for the environment of a process
 #   $clock->set(300_000);               its wall clock is five minutes ahead
 #   my $other = $clock->twin;           the same time, with a wall clock of its own
@@ -23,19 +25,22 @@ my $T = File::Spec->rel2abs(dirname(__FILE__) . '/../../..');
 
 sub new {
     my ($class, %o) = @_;
-    my $self = bless { scale => 1, real => time,
+    my $self = bless { scale => 1, ahead => 0, real => time,
         monotonic => clock_gettime(CLOCK_MONOTONIC), %o }, $class;
 
     $self->{file} = File::Temp->new(TEMPLATE => 'llm-clock-XXXXXX', TMPDIR => 1);
-    syswrite $self->{file}, pack 'q4', 0, $self->{scale},
+    syswrite $self->{file}, pack 'q4', $self->{ahead} * 1000, $self->{scale},
         map { $_ * 1e9 } @$self{qw(real monotonic)};
     return $self;
 }
 
 
+sub morning { return (30 * 3600 - time % 86400) % 86400 }
+
+
 sub twin {
     my ($self) = @_;
-    return ref($self)->new(map { $_ => $self->{$_} } qw(scale real monotonic));
+    return ref($self)->new(map { $_ => $self->{$_} } qw(scale ahead real monotonic));
 }
 
 
@@ -51,13 +56,17 @@ sub env {
 sub set {
     my ($self, $ms) = @_;
     sysseek $self->{file}, 0, 0;
-    syswrite $self->{file}, pack 'q', $ms;
+    syswrite $self->{file}, pack 'q', $self->{ahead} * 1000 + $ms;
 }
 
 
 sub scale { $_[0]{scale} }
-sub at    { my ($s, $t) = @_; return $s->{real} + ($t - $s->{real}) * $s->{scale} }
 sub real  { $_[1] / $_[0]{scale} }
+
+sub at {
+    my ($s, $t) = @_;
+    return $s->{real} + $s->{ahead} + ($t - $s->{real}) * $s->{scale};
+}
 
 
 # built by whoever comes first

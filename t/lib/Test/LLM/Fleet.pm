@@ -31,7 +31,8 @@ sub new {
     my ($class, %o) = @_;
     my $self = bless { n => 3, workers => 4, zone => '16m', scale => 1,
         seed => $ENV{SEED} || 1 + int rand 1e6, %o }, $class;
-    my $clock = $self->{clock} = Test::LLM::Clock->new(scale => $self->{scale});
+    my $clock = $self->{clock} = Test::LLM::Clock->new(scale => $self->{scale},
+        ahead => Test::LLM::Clock->morning);
 
     srand $self->{seed};
     if (!$self->{alone}) {
