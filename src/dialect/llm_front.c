@@ -19,6 +19,7 @@ static const llm_front_t  llm_fronts[] = {
         .endpoint = LLM_EP_MESSAGES,
         .dialect = LLM_STR("anthropic"),
         .id = LLM_STR("msg_"),
+        .heartbeat = LLM_STR("event: ping\ndata: {\"type\": \"ping\"}\n\n"),
         .overloaded = 529,
         .request = llm_messages_request,
         .delta = llm_messages_put,

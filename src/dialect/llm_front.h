@@ -56,6 +56,8 @@ struct llm_front_s {
     llm_endpoint_t  endpoint;
     llm_str_t       dialect;            /* whose answers look like that */
     llm_str_t       id;                 /* how the ids of its answers begin */
+    llm_str_t       heartbeat;          /* an event without a meaning; empty: a
+                                           comment will do */
     unsigned        overloaded;         /* its clients' status for 503, or 0 */
     unsigned        keeps:1;            /* the last event of a stream repeats
                                            it: llm_reply_keep() */

@@ -309,8 +309,7 @@ ngx_http_llm_after_collect(ngx_http_llm_ctx_t *ctx, ngx_int_t rc)
         /* too large to be kept: from here on it passes as it comes, and nobody
          * goes on with it */
 
-        ctx->relay = NULL;
-        ctx->resume = NULL;
+        ngx_http_llm_relay_leave(ctx);
 
         send->answer = NGX_HTTP_LLM_ANSWER_RAW;
         b->flush = 1;

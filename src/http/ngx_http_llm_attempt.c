@@ -107,7 +107,11 @@ ngx_http_llm_prepare(ngx_http_llm_ctx_t *ctx)
     r->read_event_handler = ngx_http_test_reading;
     r->write_event_handler = ngx_http_request_empty_handler;
 
-    return ngx_http_llm_wait_init(ctx);
+    if (ngx_http_llm_wait_init(ctx) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_llm_heartbeat_start(ctx);
 }
 
 

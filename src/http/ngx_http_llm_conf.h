@@ -243,6 +243,10 @@ char *ngx_http_llm_set_priority(ngx_conf_t *cf, ngx_command_t *cmd,
 char *ngx_http_llm_set_session(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
+/* heartbeat.c: the directive llm_heartbeat. */
+char *ngx_http_llm_set_heartbeat(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
 /* What holds without llm_retry. */
 void ngx_http_llm_retry_defaults(llm_retry_conf_t *retry);
 

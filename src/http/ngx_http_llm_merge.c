@@ -38,6 +38,7 @@ ngx_http_llm_create_loc_conf(ngx_conf_t *cf)
 
     llcf->auth = NGX_CONF_UNSET_UINT;
     llcf->headers = NGX_CONF_UNSET_UINT;
+    llcf->heartbeat = NGX_CONF_UNSET_MSEC;
     llcf->buffer_size = NGX_CONF_UNSET_SIZE;
     llcf->max_answer = NGX_CONF_UNSET_SIZE;
     llcf->max_event = NGX_CONF_UNSET_SIZE;
@@ -66,6 +67,7 @@ ngx_http_llm_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_uint_value(conf->auth, prev->auth, NGX_HTTP_LLM_AUTH_OFF);
     ngx_conf_merge_uint_value(conf->headers, prev->headers,
                               NGX_HTTP_LLM_HEADERS_ROUTE);
+    ngx_conf_merge_msec_value(conf->heartbeat, prev->heartbeat, 0);
     ngx_conf_merge_size_value(conf->buffer_size, prev->buffer_size, 8192);
     ngx_conf_merge_size_value(conf->max_answer, prev->max_answer,
                               32 * 1024 * 1024);

@@ -15,7 +15,6 @@
 #include "ngx_http_llm_ctx.h"
 
 
-static ngx_int_t ngx_http_llm_relay_header(ngx_http_llm_ctx_t *ctx);
 static void ngx_http_llm_relay_wrap(ngx_http_llm_ctx_t *ctx);
 static ssize_t ngx_http_llm_relay_recv(ngx_connection_t *c, u_char *buf,
     size_t size);
@@ -24,18 +23,16 @@ static ngx_int_t ngx_http_llm_relay_send(ngx_http_llm_ctx_t *ctx,
     ngx_chain_t *out);
 static void ngx_http_llm_relay_writer(ngx_http_request_t *r);
 static void ngx_http_llm_relay_go_on(ngx_http_llm_ctx_t *ctx);
-static void ngx_http_llm_relay_lost(ngx_http_llm_ctx_t *ctx, ngx_int_t rc);
 static void ngx_http_llm_relay_finish(ngx_http_llm_ctx_t *ctx);
 static void ngx_http_llm_relay_fail(ngx_http_llm_ctx_t *ctx, llm_code_t code,
     llm_str_t message);
+static void ngx_http_llm_relay_close(ngx_http_llm_ctx_t *ctx);
 
 
 ngx_int_t
 ngx_http_llm_relay_want(ngx_http_llm_ctx_t *ctx)
 {
-    if (ctx->relay || !ctx->facts.stream || ctx->analyze || ctx->shadow
-        || ctx->passthrough)
-    {
+    if (!ctx->facts.stream || ctx->analyze || ctx->shadow || ctx->passthrough) {
         return NGX_OK;
     }
 
@@ -43,18 +40,34 @@ ngx_http_llm_relay_want(ngx_http_llm_ctx_t *ctx)
         return NGX_ERROR;
     }
 
-    if (ctx->resume == NULL) {
-        return NGX_OK;
-    }
-
-    ctx->relay = ngx_pcalloc(ctx->request->pool, sizeof(ngx_http_llm_relay_t));
-
-    if (ctx->relay == NULL) {
+    if (ctx->resume && ngx_http_llm_relay_make(ctx) != NGX_OK) {
         ctx->resume = NULL;
         return NGX_ERROR;
     }
 
     return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_llm_relay_make(ngx_http_llm_ctx_t *ctx)
+{
+    if (ctx->relay == NULL) {
+        ctx->relay = ngx_pcalloc(ctx->request->pool,
+                                 sizeof(ngx_http_llm_relay_t));
+    }
+
+    return ctx->relay ? NGX_OK : NGX_ERROR;
+}
+
+
+void
+ngx_http_llm_relay_leave(ngx_http_llm_ctx_t *ctx)
+{
+    ngx_http_llm_heartbeat_stop(ctx);
+
+    ctx->relay = NULL;
+    ctx->resume = NULL;
 }
 
 
@@ -71,7 +84,10 @@ ngx_http_llm_relay_begin(ngx_http_llm_ctx_t *ctx, ngx_int_t rc)
 
     u->state->header_time = ngx_current_msec - u->start_time;
 
-    if (!r->header_sent && ngx_http_llm_relay_header(ctx) != NGX_OK) {
+    if (!r->header_sent
+        && ngx_http_llm_relay_header(ctx, ctx->send->frame.status.code)
+           != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -88,8 +104,8 @@ ngx_http_llm_relay_begin(ngx_http_llm_ctx_t *ctx, ngx_int_t rc)
 
 /* What nginx does between NGX_OK and the first byte of the body. */
 
-static ngx_int_t
-ngx_http_llm_relay_header(ngx_http_llm_ctx_t *ctx)
+ngx_int_t
+ngx_http_llm_relay_header(ngx_http_llm_ctx_t *ctx, ngx_uint_t status)
 {
     ngx_int_t                  rc;
     ngx_http_request_t        *r;
@@ -97,7 +113,7 @@ ngx_http_llm_relay_header(ngx_http_llm_ctx_t *ctx)
 
     r = ctx->request;
 
-    r->headers_out.status = ctx->send->frame.status.code;
+    r->headers_out.status = status;
     r->headers_out.content_length_n = -1;
     r->disable_not_modified = 1;
 
@@ -178,7 +194,8 @@ ngx_http_llm_relay_read(ngx_http_llm_ctx_t *ctx, ngx_int_t rc)
 }
 
 
-/* A provider that does not stream, and goes on with one that did. */
+/* A provider that does not stream, though the client was promised events, or
+ * has some already. */
 
 llm_class_t
 ngx_http_llm_relay_collected(ngx_http_llm_ctx_t *ctx, llm_str_t body)
@@ -189,7 +206,8 @@ ngx_http_llm_relay_collected(ngx_http_llm_ctx_t *ctx, llm_str_t body)
 
     send = ctx->send;
 
-    if ((ctx->endpoint != LLM_EP_CHAT && ctx->endpoint != LLM_EP_MESSAGES)
+    if ((ctx->endpoint != LLM_EP_CHAT && ctx->endpoint != LLM_EP_MESSAGES
+         && !send->translated)
         || ngx_http_llm_events_init(ctx) != NGX_OK)
     {
         return LLM_CLASS_BAD_ANSWER;
@@ -197,12 +215,12 @@ ngx_http_llm_relay_collected(ngx_http_llm_ctx_t *ctx, llm_str_t body)
 
     e = ctx->events;
 
-    sink.put = ngx_http_llm_told_put;
+    sink.put = ctx->resume ? ngx_http_llm_told_put : ngx_http_llm_put_delta;
     sink.data = ctx;
 
     send->dialect->deltas(body, &sink);
 
-    if (!e->commit) {
+    if (e->broken || (ngx_http_llm_is_resuming(ctx) && !e->commit)) {
         return LLM_CLASS_BAD_ANSWER;
     }
 
@@ -212,7 +230,10 @@ ngx_http_llm_relay_collected(ngx_http_llm_ctx_t *ctx, llm_str_t body)
     e->state.done = 1;
 
     ngx_http_llm_serve(ctx);
-    ngx_http_llm_resume_begin(ctx);
+
+    if (ngx_http_llm_is_resuming(ctx)) {
+        ngx_http_llm_resume_begin(ctx);
+    }
 
     send->relayed = 1;
 
@@ -319,6 +340,10 @@ ngx_http_llm_relay_send(ngx_http_llm_ctx_t *ctx, ngx_chain_t *out)
     c = r->connection;
     relay = ctx->relay;
 
+    if (out) {
+        relay->sent = ngx_current_msec;
+    }
+
     if (ngx_http_output_filter(r, out) == NGX_ERROR) {
         return NGX_ERROR;
     }
@@ -344,6 +369,35 @@ ngx_http_llm_relay_send(ngx_http_llm_ctx_t *ctx, ngx_chain_t *out)
     }
 
     return NGX_OK;
+}
+
+
+/* Only when nothing is on its way: there is one buf for all of them. */
+
+ngx_int_t
+ngx_http_llm_relay_text(ngx_http_llm_ctx_t *ctx, llm_str_t text)
+{
+    ngx_buf_t    *b;
+    ngx_chain_t  *cl;
+
+    cl = ngx_alloc_chain_link(ctx->request->pool);
+    if (cl == NULL) {
+        return NGX_ERROR;
+    }
+
+    b = &ctx->relay->text;
+
+    ngx_memzero(b, sizeof(ngx_buf_t));
+
+    b->pos = (u_char *) text.data;
+    b->last = b->pos + text.len;
+    b->memory = 1;
+    b->flush = 1;
+
+    cl->buf = b;
+    cl->next = NULL;
+
+    return ngx_http_llm_relay_send(ctx, cl);
 }
 
 
@@ -421,7 +475,7 @@ ngx_http_llm_relay_go_on(ngx_http_llm_ctx_t *ctx)
 }
 
 
-static void
+void
 ngx_http_llm_relay_lost(ngx_http_llm_ctx_t *ctx, ngx_int_t rc)
 {
     ngx_http_llm_upstream_leave(ctx);
@@ -494,21 +548,32 @@ ngx_http_llm_relay_finish(ngx_http_llm_ctx_t *ctx)
 void
 ngx_http_llm_relay_give_up(ngx_http_llm_ctx_t *ctx)
 {
-    ngx_http_llm_relay_fail(ctx, llm_code_of_class(LLM_CLASS_CUT), LLM_NOSTR);
+    if (ctx->committed) {
+        ngx_http_llm_relay_fail(ctx, llm_code_of_class(LLM_CLASS_CUT),
+                                LLM_NOSTR);
+        return;
+    }
+
+    /* nothing of an answer went out: what would have been a response */
+
+    ngx_http_llm_settle(ctx, ctx->class);
+
+    if (ctx->code == LLM_CODE_NONE) {
+        ctx->code = LLM_CODE_GATEWAY_ERROR;
+    }
+
+    ngx_http_llm_send_error_event(ctx, ctx->code,
+                                  ngx_http_llm_view(&ctx->message));
+    ngx_http_llm_relay_close(ctx);
 }
 
 
-/* LLM_CODE_NONE: the provider's own error event went out.  Over HTTP/1 the
- * missing end of the body is a second sign of a cut. */
+/* LLM_CODE_NONE: the provider's own error event went out. */
 
 static void
 ngx_http_llm_relay_fail(ngx_http_llm_ctx_t *ctx, llm_code_t code,
     llm_str_t message)
 {
-    ngx_http_request_t  *r;
-
-    r = ctx->request;
-
     if (ctx->deadline_hit) {
         ctx->code = LLM_CODE_GATEWAY_DEADLINE;
     }
@@ -519,7 +584,18 @@ ngx_http_llm_relay_fail(ngx_http_llm_ctx_t *ctx, llm_code_t code,
     }
 
     ngx_http_llm_settle(ctx, LLM_CLASS_CUT);
+    ngx_http_llm_relay_close(ctx);
+}
 
+
+/* Over HTTP/1 the missing end of the body is a second sign of a cut. */
+
+static void
+ngx_http_llm_relay_close(ngx_http_llm_ctx_t *ctx)
+{
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
     r->keepalive = 0;
 
     ngx_http_finalize_request(r, ngx_http_send_special(r, NGX_HTTP_FLUSH));

@@ -1,6 +1,6 @@
 /*
  * Answers that we send ourselves, and streams that go on with another one:
- * relay.c, resume.c, told.c.  A part of ngx_http_llm_ctx.h.
+ * relay.c, heartbeat.c, resume.c, told.c.  A part of ngx_http_llm_ctx.h.
  */
 
 #ifndef _NGX_HTTP_LLM_RELAY_H_INCLUDED_
@@ -19,8 +19,12 @@ struct ngx_http_llm_relay_s {
     ngx_chain_t                 *busy;
     ngx_recv_pt                  recv;    /* of the provider's connection, while
                                              ours stands for it */
+    ngx_event_t                  heartbeat;     /* llm_heartbeat */
+    ngx_msec_t                   sent;          /* when something last was */
+    ngx_buf_t                    text;          /* a heartbeat */
     unsigned                     blocked:1; /* the client is behind, and the
                                                provider is not read */
+    unsigned                     early:1; /* a heartbeat brought the header */
 };
 
 
@@ -58,7 +62,9 @@ struct ngx_http_llm_resume_s {
 /*
  * relay.c: an answer that we send ourselves, so that nginx never sees a commit
  * and another attempt may follow it.  want: before an attempt, whether that is
- * so.  begin: in place of the commit, with what the framing said; read: what
+ * so; make: it is; leave: it is not any more, and nothing went out.  header:
+ * sends it; text: sends an event, or a comment, which outlives the request;
+ * lost: the client is gone, and so is the request, with this result.  begin: in place of the commit, with what the framing said; read: what
  * follows a read.  Both return what process_header() does.  ended: nginx saw
  * the end of the connection, perhaps in an event without its blank line.  over:
  * the attempt has ended.  unwrap: the connection is nginx's again.  handlers:
@@ -67,6 +73,12 @@ struct ngx_http_llm_resume_s {
  * the header went out.
  */
 ngx_int_t ngx_http_llm_relay_want(ngx_http_llm_ctx_t *ctx);
+ngx_int_t ngx_http_llm_relay_make(ngx_http_llm_ctx_t *ctx);
+void ngx_http_llm_relay_leave(ngx_http_llm_ctx_t *ctx);
+ngx_int_t ngx_http_llm_relay_header(ngx_http_llm_ctx_t *ctx,
+    ngx_uint_t status);
+ngx_int_t ngx_http_llm_relay_text(ngx_http_llm_ctx_t *ctx, llm_str_t text);
+void ngx_http_llm_relay_lost(ngx_http_llm_ctx_t *ctx, ngx_int_t rc);
 ngx_int_t ngx_http_llm_relay_begin(ngx_http_llm_ctx_t *ctx, ngx_int_t rc);
 ngx_int_t ngx_http_llm_relay_read(ngx_http_llm_ctx_t *ctx, ngx_int_t rc);
 void ngx_http_llm_relay_ended(ngx_http_llm_ctx_t *ctx,
@@ -77,6 +89,11 @@ void ngx_http_llm_relay_handlers(ngx_http_llm_ctx_t *ctx);
 llm_class_t ngx_http_llm_relay_collected(ngx_http_llm_ctx_t *ctx,
     llm_str_t body);
 void ngx_http_llm_relay_give_up(ngx_http_llm_ctx_t *ctx);
+
+/* heartbeat.c: start: before the first attempt, where signs of life are wanted;
+ * stop: harmless without it. */
+ngx_int_t ngx_http_llm_heartbeat_start(ngx_http_llm_ctx_t *ctx);
+void ngx_http_llm_heartbeat_stop(ngx_http_llm_ctx_t *ctx);
 
 /*
  * resume.c: a stream that was cut goes on with another answer.  want: whether

@@ -69,15 +69,18 @@ ngx_int_t
 ngx_http_llm_response_headers(ngx_http_llm_ctx_t *ctx)
 {
     ngx_str_t            id, value;
-    ngx_uint_t           level;
+    ngx_uint_t           level, early;
     ngx_http_request_t  *r;
 
     r = ctx->request;
     level = ctx->llcf->headers;
+    early = ctx->relay && ctx->relay->early;
 
     ngx_http_llm_feedback_open(ctx);
 
-    if (ctx->committed && ctx->send->answer == NGX_HTTP_LLM_ANSWER_EVENTS) {
+    if (early
+        || (ctx->committed && ctx->send->answer == NGX_HTTP_LLM_ANSWER_EVENTS))
+    {
         ngx_str_set(&value, "no-cache");
 
         if (ngx_http_llm_add_header(r, &ngx_http_llm_h_cache_control, &value)
@@ -100,6 +103,11 @@ ngx_http_llm_response_headers(ngx_http_llm_ctx_t *ctx)
         || ngx_http_llm_policy_headers(ctx) != NGX_OK)
     {
         return NGX_ERROR;
+    }
+
+    if (early) {
+        /* the rest is not known yet */
+        return NGX_OK;
     }
 
     if (level >= NGX_HTTP_LLM_HEADERS_ROUTE

@@ -9,6 +9,7 @@
 #include "ngx_http_llm_sample.h"
 
 
+static void ngx_http_llm_stop_waiting(ngx_http_llm_ctx_t *ctx);
 static void ngx_http_llm_spent(ngx_http_llm_ctx_t *ctx, llm_need_t *spent);
 static void ngx_http_llm_note_tried(ngx_http_llm_ctx_t *ctx);
 static void ngx_http_llm_settle_send(ngx_http_llm_ctx_t *ctx,
@@ -162,6 +163,24 @@ ngx_http_llm_remember(ngx_http_llm_ctx_t *ctx)
 }
 
 
+static void
+ngx_http_llm_stop_waiting(ngx_http_llm_ctx_t *ctx)
+{
+    if (ctx->timer.timer_set) {
+        ngx_del_timer(&ctx->timer);
+    }
+
+    if (ctx->end.posted) {
+        ngx_delete_posted_event(&ctx->end);
+    }
+
+    ngx_http_llm_heartbeat_stop(ctx);
+
+    /* who waits behind must not wait for the client to take its answer */
+    ngx_http_llm_store_leave_queue(&ctx->lmcf->store, &ctx->waiter);
+}
+
+
 void
 ngx_http_llm_settle(ngx_http_llm_ctx_t *ctx, llm_class_t class)
 {
@@ -174,16 +193,7 @@ ngx_http_llm_settle(ngx_http_llm_ctx_t *ctx, llm_class_t class)
     ctx->settled = 1;
     ctx->state = NGX_HTTP_LLM_FINISHED;
 
-    if (ctx->timer.timer_set) {
-        ngx_del_timer(&ctx->timer);
-    }
-
-    if (ctx->end.posted) {
-        ngx_delete_posted_event(&ctx->end);
-    }
-
-    /* who waits behind must not wait for the client to take its answer */
-    ngx_http_llm_store_leave_queue(&ctx->lmcf->store, &ctx->waiter);
+    ngx_http_llm_stop_waiting(ctx);
 
     send = ctx->send;
 

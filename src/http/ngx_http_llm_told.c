@@ -104,7 +104,7 @@ ngx_http_llm_told_put(void *data, const llm_delta_t *delta)
 
     ngx_http_llm_told(ctx, delta);
 
-    if (ctx->send->translated) {
+    if (ctx->send->translated || ctx->send->body) {
         ngx_http_llm_put_delta(ctx, delta);
     } else {
         ngx_http_llm_told_follow(ctx, delta);

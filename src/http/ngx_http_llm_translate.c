@@ -399,8 +399,12 @@ ngx_http_llm_put_error_event(ngx_http_llm_ctx_t *ctx, llm_buf_t *out,
     front = llm_front_find(ctx->endpoint);
 
     if (front) {
-        before = ctx->send->translated ? ctx->events->reply->sequence
-                                       : ctx->events->state.events;
+        before = 0;
+
+        if (ctx->committed) {
+            before = ctx->send->translated ? ctx->events->reply->sequence
+                                           : ctx->events->state.events;
+        }
 
         front->error_event(out, code, message,
                            (llm_str_t) { sizeof(ctx->id), ctx->id }, before);

@@ -164,7 +164,8 @@ ngx_http_llm_translate_init(ngx_http_llm_ctx_t *ctx)
     e = ctx->events;
     e->writing = NULL;
 
-    if ((!ctx->send->translated && ctx->resume == NULL)
+    if ((!ctx->send->translated && ctx->resume == NULL
+         && ctx->send->body == NULL)
         || ngx_http_llm_is_resuming(ctx))
     {
         return NGX_OK;

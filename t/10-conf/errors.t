@@ -204,6 +204,10 @@ refused('shed with more than all', qr/"max=101%"/, shed('ttft=1s max=101%'));
 refused('shed twice', qr/"shed" directive is duplicate/, shed('ttft=1s; shed off'));
 refused('a priority that is none', [ qr/"urgent"/, qr/low, normal, high/ ], "$P llm_priority urgent;");
 refused('two priorities', qr/"llm_priority" directive is duplicate/, "$P llm_priority low; llm_priority high;");
+for my $time (qw(99ms 0 -1s fast on 15x)) {
+    refused("a heartbeat every $time", qr/invalid heartbeat "\Q$time\E", expected "off" or a time of at least 100ms/, "$P llm_heartbeat $time;");
+}
+refused('two heartbeats', qr/"llm_heartbeat" directive is duplicate/, "$P llm_heartbeat off; llm_heartbeat 15s;");
 refused('a session that never changes', [ qr/"once"/, qr/"off" or a variable/ ], "$P llm_session once;");
 refused('a session that is off for some time', qr/"off", expected "off" or a variable/, "$P llm_session off ttl=1h;");
 refused('a session for no time', qr/"ttl=0"/, "$P llm_session \$arg_id ttl=0;");
