@@ -64,13 +64,13 @@ struct ngx_http_llm_resume_s {
  * and another attempt may follow it.  want: before an attempt, whether that is
  * so; make: it is; leave: it is not any more, and nothing went out.  header:
  * sends it; text: sends an event, or a comment, which outlives the request;
- * lost: the client is gone, the request ends.  begin: in place of the commit, with what the framing said; read: what
- * follows a read.  Both return what process_header() does.  ended: nginx saw
- * the end of the connection, perhaps in an event without its blank line.  over:
- * the attempt has ended.  unwrap: the connection is nginx's again.  handlers:
- * the client's events while we send.  collected: a whole answer where events
- * were promised becomes some; its class.  give_up: nothing is left to try, and
- * the header went out.
+ * lost: the client is gone, the request ends.  begin: in place of the commit,
+ * with what the framing said; read: what follows a read.  Both return what
+ * process_header() does.  ended: nginx saw the end of the connection, perhaps
+ * in an event without its blank line.  over: the attempt has ended.  unwrap:
+ * the connection is nginx's again.  handlers: the client's events while we
+ * send.  collected: a whole answer where events were promised becomes some; its
+ * class.  give_up: nothing is left to try, and the header went out.
  */
 ngx_int_t ngx_http_llm_relay_want(ngx_http_llm_ctx_t *ctx);
 ngx_int_t ngx_http_llm_relay_make(ngx_http_llm_ctx_t *ctx);
