@@ -61,6 +61,8 @@ $says{g} = {
     bad => [ [ [ 'http-file', fixture('gemini/error.400-invalid.http') ] ] ],
 };
 $says{$_}{count} = $says{$_}{text} for qw(o g);
+# long enough for a heartbeat, which no client may mind
+unshift @{ $says{$_}{stream}[0] }, [ pause => 220 ] for keys %says;
 $says{$_}{parsed} = [ $says{$_}{tools}[0] ] for keys %says;
 
 for my $d (keys %says) {
@@ -83,6 +85,7 @@ $models
     server {
         listen 127.0.0.1:%%PORT%%;
         llm_retry off;
+        llm_heartbeat 100ms;
         location /v1/ { llm_pass \$llm_model; }
         location /openai/ { llm_pass \$llm_model; }
     }
