@@ -384,6 +384,11 @@ ngx_http_llm_serve(ngx_http_llm_ctx_t *ctx)
     if (!ctx->committed) {
         ctx->committed = 1;
         ctx->first_at = ngx_current_msec;
+
+        if (ngx_http_llm_is_early(ctx)) {
+            /* when the header went out nobody knew who would answer */
+            ngx_http_llm_feedback_open(ctx);
+        }
     }
 
     if (ctx->shed.kind == LLM_SHED_FIRST) {
@@ -411,6 +416,11 @@ ngx_http_llm_commit(ngx_http_llm_ctx_t *ctx)
 
     if (r->header_sent) {
         return NGX_OK;
+    }
+
+    if (send->answer == NGX_HTTP_LLM_ANSWER_RAW) {
+        /* no events of ours may get into it */
+        ngx_http_llm_relay_leave(ctx);
     }
 
     /* nginx arms it before every read from here on */

@@ -534,7 +534,8 @@ ngx_http_llm_plan(ngx_http_llm_ctx_t *ctx, llm_class_t class, llm_msec_t wait,
     in.budget = ngx_http_llm_store_has_budget(&ctx->lmcf->store,
                                               &provider->gate);
     in.should_retry = ctx->send->hint.should_retry;
-    in.client_retry = ctx->client_retry;
+    /* after a header with 200 none does */
+    in.client_retry = ctx->client_retry && !ctx->request->header_sent;
     in.left = ngx_http_llm_left(ctx);
     in.random = ngx_http_llm_random();
 

@@ -139,6 +139,11 @@ ngx_http_llm_heartbeat_handler(ngx_event_t *ev)
         return;
     }
 
+    if (!r->header_sent && ctx->send->answer == NGX_HTTP_LLM_ANSWER_RAW) {
+        /* what comes next is no event, and has a header of its own */
+        return;
+    }
+
     ngx_http_set_log_request(c->log, r);
 
     ngx_http_llm_heartbeat(ctx);

@@ -15,6 +15,10 @@
 #include "ngx_http_llm_ctx.h"
 
 
+static ngx_int_t ngx_http_llm_relay_deltas(ngx_http_llm_ctx_t *ctx,
+    llm_str_t body);
+static ngx_int_t ngx_http_llm_relay_completion(ngx_http_llm_ctx_t *ctx,
+    llm_str_t body);
 static void ngx_http_llm_relay_wrap(ngx_http_llm_ctx_t *ctx);
 static ssize_t ngx_http_llm_relay_recv(ngx_connection_t *c, u_char *buf,
     size_t size);
@@ -22,6 +26,8 @@ static ngx_int_t ngx_http_llm_relay_events(ngx_http_llm_ctx_t *ctx);
 static ngx_int_t ngx_http_llm_relay_send(ngx_http_llm_ctx_t *ctx,
     ngx_chain_t *out);
 static void ngx_http_llm_relay_writer(ngx_http_request_t *r);
+static ngx_uint_t ngx_http_llm_relay_reads(ngx_http_llm_ctx_t *ctx);
+static void ngx_http_llm_relay_rest(ngx_http_llm_ctx_t *ctx);
 static void ngx_http_llm_relay_go_on(ngx_http_llm_ctx_t *ctx);
 static void ngx_http_llm_relay_finish(ngx_http_llm_ctx_t *ctx);
 static void ngx_http_llm_relay_fail(ngx_http_llm_ctx_t *ctx, llm_code_t code,
@@ -143,7 +149,6 @@ ngx_http_llm_relay_read(ngx_http_llm_ctx_t *ctx, ngx_int_t rc)
 {
     ngx_uint_t              whole;
     ngx_msec_t              timeout;
-    ngx_event_t            *rev;
     ngx_http_llm_frame_t   *f;
     ngx_http_llm_events_t  *e;
 
@@ -172,12 +177,6 @@ ngx_http_llm_relay_read(ngx_http_llm_ctx_t *ctx, ngx_int_t rc)
     }
 
     if (ctx->relay->blocked) {
-        rev = ctx->request->upstream->peer.connection->read;
-
-        if (rev->timer_set) {
-            ngx_del_timer(rev);
-        }
-
         return NGX_AGAIN;
     }
 
@@ -200,27 +199,20 @@ ngx_http_llm_relay_read(ngx_http_llm_ctx_t *ctx, ngx_int_t rc)
 llm_class_t
 ngx_http_llm_relay_collected(ngx_http_llm_ctx_t *ctx, llm_str_t body)
 {
-    llm_sink_t              sink;
-    ngx_http_llm_send_t    *send;
+    ngx_int_t               rc;
     ngx_http_llm_events_t  *e;
 
-    send = ctx->send;
-
-    if ((ctx->endpoint != LLM_EP_CHAT && ctx->endpoint != LLM_EP_MESSAGES
-         && !send->translated)
-        || ngx_http_llm_events_init(ctx) != NGX_OK)
-    {
+    if (ngx_http_llm_events_init(ctx) != NGX_OK) {
         return LLM_CLASS_BAD_ANSWER;
     }
 
     e = ctx->events;
 
-    sink.put = ctx->resume ? ngx_http_llm_told_put : ngx_http_llm_put_delta;
-    sink.data = ctx;
+    rc = ctx->endpoint == LLM_EP_COMPLETIONS
+         ? ngx_http_llm_relay_completion(ctx, body)
+         : ngx_http_llm_relay_deltas(ctx, body);
 
-    send->dialect->deltas(body, &sink);
-
-    if (e->broken || (ngx_http_llm_is_resuming(ctx) && !e->commit)) {
+    if (rc != NGX_OK || e->broken) {
         return LLM_CLASS_BAD_ANSWER;
     }
 
@@ -235,9 +227,67 @@ ngx_http_llm_relay_collected(ngx_http_llm_ctx_t *ctx, llm_str_t body)
         ngx_http_llm_resume_begin(ctx);
     }
 
-    send->relayed = 1;
+    ctx->send->relayed = 1;
 
     return LLM_CLASS_OK;
+}
+
+
+/* The front of the client writes the events.  A provider's own answer of the
+ * Responses API has more in it than deltas tell of. */
+
+static ngx_int_t
+ngx_http_llm_relay_deltas(ngx_http_llm_ctx_t *ctx, llm_str_t body)
+{
+    llm_sink_t              sink;
+    ngx_http_llm_events_t  *e;
+
+    if (ctx->endpoint == LLM_EP_RESPONSES && !ctx->send->translated) {
+        return NGX_DECLINED;
+    }
+
+    sink.put = ctx->resume ? ngx_http_llm_told_put : ngx_http_llm_put_delta;
+    sink.data = ctx;
+
+    ctx->send->dialect->deltas(body, &sink);
+
+    e = ctx->events;
+
+    if (ngx_http_llm_is_resuming(ctx)) {
+        return e->commit ? NGX_OK : NGX_DECLINED;
+    }
+
+    return e->out ? NGX_OK : NGX_DECLINED;
+}
+
+
+/* A whole completion has the form of its only event, once it is one line. */
+
+static ngx_int_t
+ngx_http_llm_relay_completion(ngx_http_llm_ctx_t *ctx, llm_str_t body)
+{
+    size_t      i;
+    u_char     *p;
+    ngx_buf_t  *b;
+
+    static ngx_str_t  begin = ngx_string("data: ");
+    static ngx_str_t  end = ngx_string("\n\ndata: [DONE]\n\n");
+
+    b = ngx_http_llm_own_buf(ctx, begin.len + body.len + end.len);
+    if (b == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_cpymem(b->last, begin.data, begin.len);
+
+    for (i = 0; i < body.len; i++) {
+        *p++ = (body.data[i] == CR || body.data[i] == LF) ? ' '
+                                                          : body.data[i];
+    }
+
+    b->last = ngx_cpymem(p, end.data, end.len);
+
+    return ngx_http_llm_link_buf(ctx, b);
 }
 
 
@@ -353,6 +403,10 @@ ngx_http_llm_relay_send(ngx_http_llm_ctx_t *ctx, ngx_chain_t *out)
 
     relay->blocked = (relay->busy != NULL);
 
+    if (relay->blocked) {
+        ngx_http_llm_relay_rest(ctx);
+    }
+
     clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
 
     if (c->data == r
@@ -452,6 +506,33 @@ ngx_http_llm_relay_writer(ngx_http_request_t *r)
 }
 
 
+static ngx_uint_t
+ngx_http_llm_relay_reads(ngx_http_llm_ctx_t *ctx)
+{
+    return ctx->send->relayed && ctx->send->upstream && !ctx->send->parked
+           && ctx->send->answer == NGX_HTTP_LLM_ANSWER_EVENTS;
+}
+
+
+/* The client is behind: a provider that is not read cannot be late. */
+
+static void
+ngx_http_llm_relay_rest(ngx_http_llm_ctx_t *ctx)
+{
+    ngx_event_t  *rev;
+
+    if (!ngx_http_llm_relay_reads(ctx)) {
+        return;
+    }
+
+    rev = ctx->request->upstream->peer.connection->read;
+
+    if (rev->timer_set) {
+        ngx_del_timer(rev);
+    }
+}
+
+
 /* The client caught up: what the provider sent meanwhile is read. */
 
 static void
@@ -459,9 +540,7 @@ ngx_http_llm_relay_go_on(ngx_http_llm_ctx_t *ctx)
 {
     ngx_event_t  *rev;
 
-    if (!ctx->send->relayed || !ctx->send->upstream || ctx->send->parked
-        || ctx->send->answer != NGX_HTTP_LLM_ANSWER_EVENTS)
-    {
+    if (!ngx_http_llm_relay_reads(ctx)) {
         return;
     }
 

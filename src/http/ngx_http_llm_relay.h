@@ -90,6 +90,9 @@ llm_class_t ngx_http_llm_relay_collected(ngx_http_llm_ctx_t *ctx,
     llm_str_t body);
 void ngx_http_llm_relay_give_up(ngx_http_llm_ctx_t *ctx);
 
+/* Whether the header went out ahead of any answer. */
+#define ngx_http_llm_is_early(ctx)  ((ctx)->relay && (ctx)->relay->early)
+
 /* heartbeat.c: start: before the first attempt, where signs of life are wanted;
  * stop: harmless without it. */
 ngx_int_t ngx_http_llm_heartbeat_start(ngx_http_llm_ctx_t *ctx);

@@ -74,9 +74,11 @@ ngx_http_llm_response_headers(ngx_http_llm_ctx_t *ctx)
 
     r = ctx->request;
     level = ctx->llcf->headers;
-    early = ctx->relay && ctx->relay->early;
+    early = ngx_http_llm_is_early(ctx);
 
-    ngx_http_llm_feedback_open(ctx);
+    if (!early) {
+        ngx_http_llm_feedback_open(ctx);
+    }
 
     if (early
         || (ctx->committed && ctx->send->answer == NGX_HTTP_LLM_ANSWER_EVENTS))

@@ -165,7 +165,8 @@ ngx_http_llm_translate_init(ngx_http_llm_ctx_t *ctx)
     e->writing = NULL;
 
     if ((!ctx->send->translated && ctx->resume == NULL
-         && ctx->send->body == NULL)
+         && (ctx->send->body == NULL
+             || llm_front_find(ctx->endpoint) == NULL))
         || ngx_http_llm_is_resuming(ctx))
     {
         return NGX_OK;

@@ -43,6 +43,7 @@ my @wait = [ pause => 330 ];
 my $message = fixture_text('anthropic/messages.response.json');
 my $chat = chat_body('m', stream => $true);
 my $ask = to_json({ model => 'm', max_tokens => 9, stream => $true, messages => [ { role => 'user', content => 'Hi' } ] });
+my $prompt = to_json({ model => 'm', stream => $true, prompt => 'Hi' });
 my $input = to_json({ model => 'm', stream => $true, input => 'Hi' });
 
 sub begin { my ($path, $body, %o) = @_; return $gw->request(POST => $path, {}, $body // $chat, %o) }
@@ -66,7 +67,7 @@ my %c = map { my ($name, @how) = @$_; ($name => begin(@how)) }
     [ off => '/off/v1/chat/completions' ],
     [ fails => '/b/v1/chat/completions' ], [ messages_fails => '/b/v1/messages', $ask ],
     [ responses_fails => '/b/v1/responses', $input ],
-    [ completions_fails => '/b/v1/completions', to_json({ model => 'm', stream => $true, prompt => 'Hi' }) ],
+    [ completions_fails => '/b/v1/completions', $prompt ],
     [ messages => '/c/v1/messages', $ask ], [ translated => '/c/v1/chat/completions' ], [ responses => '/c/v1/responses', $input ],
     [ q1 => '/q/v1/chat/completions?1' ], [ q2 => '/q/v1/chat/completions?2' ],
     [ later => '/later/v1/chat/completions' ], [ plain => '/a/v1/chat/completions?plain', chat_body('m') ],
@@ -126,9 +127,15 @@ $up->reset;
 $up->on('/a/*' => [ @wait, @{ ok_chat('Whole') } ]);
 $up->on('/b/*' => [ @wait, @{ reply(400, {}, '{"error":{"message":"No such thing.","type":"invalid_request_error"}}') } ]);
 $up->on('/c/*' => [ @wait, [ json => $message ] ]);
+$up->on('/a/v1/completions' => [ @wait, [ json => qq({"id":"cmpl-1",\n"object":"text_completion","created":1,"model":"m","choices":[{"index":0,"text":"Whole","finish_reason":"stop"}]\r\n}) ] ]);
+$up->on('/a/v1/responses' => [ @wait, [ json => fixture_text('openai/responses.response.json') ] ]);
+my $odd = 'HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nContent-Length: 10\r\n\r\n';
+$up->on('/b/v1/completions' => [ [ send => $odd ], @wait, [ send => '{"a":1}\n' ], @wait, [ send => '{}' ] ]);
 %c = map { my ($name, @how) = @$_; ($name => begin(@how)) }
     [ whole => '/a/v1/chat/completions' ], [ told => '/c/v1/chat/completions' ], [ told_messages => '/c/v1/messages', $ask ],
-    [ told_responses => '/c/v1/responses', $input ], [ wrong => '/b/v1/chat/completions?wrong' ], [ h10 => '/a/v1/chat/completions', undef, version => '1.0' ];
+    [ told_responses => '/c/v1/responses', $input ], [ wrong => '/b/v1/chat/completions?wrong' ],
+    [ text => '/a/v1/completions?whole', $prompt ], [ own_responses => '/a/v1/responses', $input ],
+    [ odd => '/b/v1/completions?odd', $prompt ], [ h10 => '/a/v1/chat/completions', undef, version => '1.0' ];
 run_all(10, values %c);
 
 is(text($c{whole}), 'Whole', 'a provider that does not stream: events all the same');
@@ -137,6 +144,15 @@ my $said = join '', map { $_->{text} // '' } @{ from_json($message)->{content} }
 is(text($c{told}), $said, '... translated');
 like($c{told_messages}->body, qr/\A(?:\Q$ping\E)+event: message_start\n.*event: message_stop\n/s, '... for Messages');
 like($c{told_responses}->body, qr/event: response\.completed/, '... for Responses');
+my ($e, $done) = Test::LLM::Sse::events($c{text});
+is($e->{json}{choices}[0]{text}, 'Whole', '... of completions');
+is($done->{data}, '[DONE]', '... to their end');
+is(logged('/a/v1/completions?whole'), '200|1|ok|-', '... in the log');
+ok(error($c{own_responses}), "a provider's own Responses cannot be told so");
+is(logged('/a/v1/responses'), '200|1|bad_answer|provider_bad_answer', '... in the log');
+is($c{odd}->body, qq({"a":1}\n{}), 'bytes of another kind pass as they are');
+is($c{odd}->header('content-type'), 'application/x-ndjson', '... under their own header');
+is(logged('/b/v1/completions?odd'), '200|1|ok|-', '... in the log');
 is(error($c{wrong})->{message}, 'No such thing.', "the client's own fault: the provider's words");
 is(error($c{wrong})->{code}, 'caller_invalid_request', '... under our code');
 is(text($c{h10}), 'Whole', 'HTTP/1.0');
