@@ -19,13 +19,19 @@ enum {
 };
 
 /* Writes the member "system" and a comma, when there is something to say;
- * `extra` is one instruction more, or empty.  LLM_OK, LLM_NONE, LLM_BAD. */
+ * `extra` is one instruction more, plain ASCII, or empty, and `json` a text of
+ * JSON behind it.  LLM_OK, LLM_NONE, LLM_BAD. */
 llm_rc_t llm_anthropic_system(llm_str_t messages, llm_str_t extra,
-    llm_buf_t *out, llm_loss_t *loss);
+    llm_str_t json, llm_buf_t *out, llm_loss_t *loss);
 
 /* Writes the elements of "messages".  LLM_OK, LLM_NONE, LLM_BAD. */
 llm_rc_t llm_anthropic_messages(llm_str_t messages, llm_buf_t *out,
     llm_loss_t *loss);
+
+/* Writes the members "tools" and "tool_choice", behind a comma, when there are
+ * any; forced: one of them has to be called.  LLM_OK, LLM_NONE. */
+llm_rc_t llm_anthropic_tools(llm_hub_t *h, llm_buf_t *out, llm_loss_t *loss,
+    int *forced);
 
 /* Writes one part of a message's content as a block; `comma` in front of it.
  * LLM_OK, LLM_AGAIN (nothing was written), LLM_NONE, LLM_BAD. */
@@ -36,11 +42,14 @@ llm_rc_t llm_anthropic_block(llm_str_t part, int comma, llm_buf_t *out,
 void llm_anthropic_text_block(llm_str_t raw, llm_str_t cache, llm_buf_t *out);
 
 /* Whether a model, by its id, thinks by a number of tokens and not by an effort
- * (Claude 3 to 4.5); whether it takes temperature, top_p and top_k: Claude
- * refuses them after 4.6, but for a temperature of 1.  Who else speaks this
- * dialect is not known to refuse them.
- * (OpenRouter's migration guides for Claude 4.7 and Sonnet 5) */
+ * (Claude 3 to 4.5); whether it answers by a schema (Claude from 4.5 on);
+ * whether it takes temperature, top_p and top_k: Claude refuses them after 4.6,
+ * but for a temperature of 1.  Who else speaks this dialect is not known to
+ * refuse them.
+ * (OpenRouter's migration guides for Claude 4.7 and Sonnet 5; Anthropic's
+ * "Structured outputs") */
 int llm_anthropic_takes_budget(llm_str_t model);
+int llm_anthropic_takes_schema(llm_str_t model);
 int llm_anthropic_takes_sampling(llm_str_t model);
 
 /* The counters of a usage object, and usage as they make it: its input counts

@@ -116,8 +116,8 @@ llm_system_content(const llm_json_want_t *want, size_t *n, llm_buf_t *out,
 
 
 llm_rc_t
-llm_anthropic_system(llm_str_t messages, llm_str_t extra, llm_buf_t *out,
-    llm_loss_t *loss)
+llm_anthropic_system(llm_str_t messages, llm_str_t extra, llm_str_t json,
+    llm_buf_t *out, llm_loss_t *loss)
 {
     size_t           n;
     llm_rc_t         rc;
@@ -148,7 +148,10 @@ llm_anthropic_system(llm_str_t messages, llm_str_t extra, llm_buf_t *out,
 
     if (extra.len) {
         llm_buf_str(out, n++ ? LLM_STR(",") : LLM_STR("\"system\":["));
-        llm_anthropic_text_block(extra, LLM_NOSTR, out);
+        llm_buf_str(out, LLM_STR("{\"type\":\"text\",\"text\":\""));
+        llm_json_put_escaped(out, extra);
+        llm_json_put_escaped(out, json);
+        llm_buf_str(out, LLM_STR("\"}"));
     }
 
     if (n) {

@@ -21,12 +21,12 @@ typedef struct {
     llm_loss_t  *loss;
     llm_str_t    effort;                /* a word, or empty */
     llm_str_t    schema;                /* raw, or empty */
-    llm_str_t    instruction;           /* raw string, or empty */
+    llm_str_t    instruction;           /* what the model is told instead, */
+    llm_str_t    told;                  /*   and the schema behind it */
     llm_str_t    thinking;              /* raw, of the hub's own member */
     uint64_t     budget;
     unsigned     mode:2;
-    unsigned     tools:1;               /* some go out */
-    unsigned     forced:1;              /* one of them has to be called */
+    int          forced;                /* a tool has to be called */
     unsigned     no_sampling:1;         /* version or model takes none */
 } llm_ask_t;
 
@@ -96,6 +96,9 @@ llm_ask_thinking(llm_ask_t *a)
 }
 
 
+/* A form for the answer: models that have none are told what is wanted.  A tool
+ * that has to be called would be surer, but cannot stand beside the client's own
+ * ones or beside thinking. */
 static void
 llm_ask_format(llm_ask_t *a)
 {
@@ -116,208 +119,20 @@ llm_ask_format(llm_ask_t *a)
         && llm_json_get(m.value, LLM_STR("schema"), &m) == LLM_OK
         && m.kind == LLM_JSON_OBJECT)
     {
-        a->schema = m.value;
+        if (llm_anthropic_takes_schema(a->hub->model)) {
+            a->schema = m.value;
+            return;
+        }
+
+        a->told = m.value;
+        a->instruction = LLM_STR("Answer with one JSON value that is valid "
+                                 "against the schema below and nothing else: "
+                                 "no explanation, no code fence.\n\n");
         return;
     }
 
-    a->instruction = LLM_STR("\"Answer with one JSON object and nothing else: "
-                             "no explanation, no code fence.\"");
-}
-
-
-/* ---- tools ------------------------------------------------------------- */
-
-
-static void
-llm_ask_schema(llm_buf_t *out, const llm_json_want_t *schema)
-{
-    llm_json_member_t  type;
-
-    if (schema->kind != LLM_JSON_OBJECT) {
-        llm_buf_str(out, LLM_STR("{\"type\":\"object\",\"properties\":{}}"));
-        return;
-    }
-
-    if (llm_json_get(schema->value, LLM_STR("type"), &type) == LLM_OK) {
-        llm_buf_str(out, schema->value);
-        return;
-    }
-
-    llm_buf_str(out, LLM_STR("{\"type\":\"object\""));
-
-    if (!llm_hub_idle(schema->kind, schema->value)) {
-        llm_buf_str(out, LLM_STR(","));
-    }
-
-    llm_buf_put(out, schema->value.data + 1, schema->value.len - 1);
-}
-
-
-static llm_rc_t
-llm_ask_tool(llm_ask_t *a, llm_str_t tool)
-{
-    llm_buf_t        *out;
-    llm_json_want_t   want[] = {
-        { .name = LLM_STR("function") },
-        { .name = LLM_STR("cache_control") }
-    };
-    llm_json_want_t   function[] = {
-        { .name = LLM_STR("name") },
-        { .name = LLM_STR("description") },
-        { .name = LLM_STR("parameters") },
-        { .name = LLM_STR("strict") }
-    };
-
-    out = a->out;
-
-    if (llm_openai_pick(tool, want, 2) != LLM_OK
-        || want[0].kind != LLM_JSON_OBJECT
-        || llm_openai_pick(want[0].value, function, 4) != LLM_OK
-        || function[0].kind != LLM_JSON_STRING)
-    {
-        return llm_hub_cannot(a->hub, a->loss, LLM_STR("tools"),
-                      LLM_STR("A tool is not a function with a name."));
-    }
-
-    llm_buf_str(out, a->tools ? LLM_STR(",{\"name\":")
-                              : LLM_STR(",\"tools\":[{\"name\":"));
-    llm_buf_str(out, function[0].value);
-
-    if (function[1].kind == LLM_JSON_STRING) {
-        llm_buf_str(out, LLM_STR(",\"description\":"));
-        llm_buf_str(out, function[1].value);
-    }
-
-    llm_buf_str(out, LLM_STR(",\"input_schema\":"));
-    llm_ask_schema(out, &function[2]);
-
-    if (function[3].kind == LLM_JSON_TRUE) {
-        llm_buf_str(out, LLM_STR(",\"strict\":true"));
-    }
-
-    if (want[1].kind == LLM_JSON_OBJECT) {
-        llm_buf_str(out, LLM_STR(",\"cache_control\":"));
-        llm_buf_str(out, want[1].value);
-    }
-
-    llm_buf_str(out, LLM_STR("}"));
-    a->tools = 1;
-
-    return LLM_OK;
-}
-
-
-/* {"type":"function","function":{"name":"f"}}: the name, or empty. */
-static llm_str_t
-llm_ask_choice_name(llm_str_t choice)
-{
-    llm_json_member_t  m;
-
-    if (llm_json_get(choice, LLM_STR("function"), &m) == LLM_OK
-        && llm_json_get(m.value, LLM_STR("name"), &m) == LLM_OK
-        && m.kind == LLM_JSON_STRING)
-    {
-        return m.value;
-    }
-
-    return LLM_NOSTR;
-}
-
-
-static llm_rc_t
-llm_ask_choice(llm_ask_t *a)
-{
-    llm_str_t               type, name;
-    const llm_json_want_t  *choice, *parallel;
-
-    choice = llm_hub_get(a->hub, LLM_H_TOOL_CHOICE);
-    parallel = llm_hub_get(a->hub, LLM_H_PARALLEL_TOOL_CALLS);
-
-    if (!a->tools) {
-        return LLM_OK;
-    }
-
-    type = LLM_STR("auto");
-    name = LLM_NOSTR;
-
-    if (choice && choice->kind == LLM_JSON_OBJECT) {
-
-        name = llm_ask_choice_name(choice->value);
-
-        if (name.len) {
-            type = LLM_STR("tool");
-            a->forced = 1;
-
-        } else if (llm_hub_cannot(a->hub, a->loss, LLM_STR("tool_choice"),
-                          LLM_STR("This kind of tool choice is not known to "
-                                  "this provider."))
-                   != LLM_OK)
-        {
-            return LLM_NONE;
-        }
-
-    } else if (choice && llm_hub_is(choice->value, LLM_STR("required"))) {
-        type = LLM_STR("any");
-        a->forced = 1;
-
-    } else if (choice && llm_hub_is(choice->value, LLM_STR("none"))) {
-        type = LLM_STR("none");
-
-    } else if (parallel == NULL || parallel->kind != LLM_JSON_FALSE) {
-        if (choice == NULL) {
-            return LLM_OK;
-        }
-    }
-
-    llm_buf_str(a->out, LLM_STR(",\"tool_choice\":{\"type\":\""));
-    llm_buf_str(a->out, type);
-    llm_buf_str(a->out, LLM_STR("\""));
-
-    if (name.len) {
-        llm_buf_str(a->out, LLM_STR(",\"name\":"));
-        llm_buf_str(a->out, name);
-    }
-
-    if (parallel && parallel->kind == LLM_JSON_FALSE
-        && !llm_str_eq(type, LLM_STR("none")))
-    {
-        llm_buf_str(a->out, LLM_STR(",\"disable_parallel_tool_use\":true"));
-    }
-
-    llm_buf_str(a->out, LLM_STR("}"));
-
-    return LLM_OK;
-}
-
-
-static llm_rc_t
-llm_ask_tools(llm_ask_t *a)
-{
-    llm_rc_t                rc;
-    llm_json_iter_t         it;
-    llm_json_member_t       m;
-    const llm_json_want_t  *w;
-
-    w = llm_hub_get(a->hub, LLM_H_TOOLS);
-
-    if (w && w->kind == LLM_JSON_ARRAY) {
-
-        rc = llm_json_begin(&it, w->value);
-
-        while (rc == LLM_OK && llm_json_next(&it, &m) == LLM_OK) {
-            rc = llm_ask_tool(a, m.value);
-        }
-
-        if (rc != LLM_OK) {
-            return rc;
-        }
-
-        if (a->tools) {
-            llm_buf_str(a->out, LLM_STR("]"));
-        }
-    }
-
-    return llm_ask_choice(a);
+    a->instruction = LLM_STR("Answer with one JSON object and nothing else: "
+                             "no explanation, no code fence.");
 }
 
 
@@ -633,7 +448,7 @@ llm_anthropic_request(llm_hub_t *h, llm_buf_t *out, llm_loss_t *loss)
 
     llm_buf_str(out, LLM_STR("{"));
 
-    rc = llm_anthropic_system(messages, a.instruction, out, loss);
+    rc = llm_anthropic_system(messages, a.instruction, a.told, out, loss);
     if (rc != LLM_OK) {
         return rc;
     }
@@ -647,7 +462,7 @@ llm_anthropic_request(llm_hub_t *h, llm_buf_t *out, llm_loss_t *loss)
 
     llm_buf_str(out, LLM_STR("]"));
 
-    rc = llm_ask_tools(&a);
+    rc = llm_anthropic_tools(h, out, loss, &a.forced);
     if (rc != LLM_OK) {
         return rc;
     }

@@ -243,6 +243,49 @@ test_requests(void)
 }
 
 
+/* Older models are told what newer ones are asked for. */
+static void
+test_schema(void)
+{
+    size_t      i;
+    llm_rc_t    rc;
+    llm_str_t   s;
+    llm_loss_t  loss;
+
+    static const char  *body = ASK(",\"response_format\":{\"type\":"
+        "\"json_schema\",\"json_schema\":{\"name\":\"n\",\"schema\":"
+        "{\"type\": \"object\",\"title\":\"\\n\"}}}");
+
+    static const struct {
+        const char  *model;
+        int          native;
+    } t[] = {
+        { "claude-3-5-haiku-20241022", 0 }, { "claude-3-haiku-20240307", 0 },
+        { "claude-3-7-sonnet-latest", 0 }, { "claude-sonnet-4-0", 0 },
+        { "claude-sonnet-4-20250514", 0 }, { "claude-opus-4-20250514", 0 },
+        { "claude-opus-4-1-20250805", 0 }, { "claude-opus-4-1", 0 },
+        { "claude-sonnet-4-5-20250929", 1 }, { "claude-opus-4-5", 1 },
+        { "claude-haiku-4-5-20251001", 1 }, { "claude-opus-4-6", 1 },
+        { "claude-sonnet-5", 1 }, { "glm-5", 1 }
+    };
+
+    for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+        s = request(body, t[i].model, "", &rc, &loss);
+        is_int(rc, LLM_OK, t[i].model);
+        is_int(loss.n, 0, "... nothing is left out");
+        is_int(llm_json_check(s), LLM_OK, "... JSON");
+        is_int(llm_openai_has(s, LLM_STR(",\"output_config\":{\"format\":"
+                              "{\"type\":\"json_schema\",\"schema\":{\"type\""
+                              ": \"object\",\"title\":\"\\n\"}}}")),
+               t[i].native, "... asked for");
+        is_int(llm_openai_has(s, LLM_STR("code fence.\\n\\n{\\\"type\\\": "
+                              "\\\"object\\\",\\\"title\\\":\\\"\\\\n"
+                              "\\\"}\"}],\"messages\"")),
+               !t[i].native, "... or told");
+    }
+}
+
+
 /* Models after Claude 4.6 answer 400 to what the others take. */
 static void
 test_sampling(void)
@@ -425,6 +468,7 @@ main(void)
     test_answers();
     test_refusals();
     test_requests();
+    test_schema();
     test_sampling();
     test_room();
     test_values();

@@ -19,6 +19,7 @@ my $gw = Test::LLM::Gateway->new(vars => { UP => $up->port }, env => { KEY_A => 
     llm_provider o { dialect openai; base_url http://127.0.0.1:%%UP%%/o; key env:KEY_A; breaker off; }
     llm_model m { provider a; id claude-sonnet-5; price input=3 output=15; }
     llm_model old { provider a; id claude-sonnet-4-5; }
+    llm_model older { provider a; id claude-3-5-haiku-20241022; }
     llm_model new { provider v; id claude-sonnet-5; }
     llm_model pooled { provider p; id claude-sonnet-5; }
     llm_model mine { provider own; id claude-sonnet-5; }
@@ -144,6 +145,12 @@ is_deeply($out->{output_config}{format}, { type => 'json_schema',
     schema => file('openai/chat.json-schema.request.json')->{response_format}{json_schema}{schema} }, 'a JSON schema');
 ($r, $q, $out) = ask({ model => 'm', @hi, response_format => { type => 'json_object' } });
 like($out->{system}[0]{text}, qr/JSON object/, 'JSON mode is an instruction');
+($r, $q, $out) = ask({ %{ file('openai/chat.json-schema.request.json') }, model => 'older' }, json('messages.json-schema.response.json'));
+is($out->{output_config}, undef, 'a JSON schema for a model without structured outputs');
+is_deeply(from_json($out->{system}[-1]{text} =~ s/\A.*?\n\n//sr),
+    file('openai/chat.json-schema.request.json')->{response_format}{json_schema}{schema}, '... stands in the instructions');
+is($r->header('x-llm-dropped'), undef, '... which is no loss');
+is(ref from_json($r->json->{choices}[0]{message}{content}), 'HASH', '... and is answered');
 
 ($r, $q, $out) = ask({ model => 'm', @hi, reasoning_effort => 'high', temperature => 0.2 });
 is_deeply([ $out->{thinking}, $out->{output_config} ], [ { type => 'adaptive' }, { effort => 'high' } ], 'effort');

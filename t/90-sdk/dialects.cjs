@@ -11,6 +11,7 @@ const { generateText, streamText, tool, stepCountIs, Output, APICallError } = lo
 const { createOpenAI } = load('@ai-sdk/openai');
 const { createAnthropic } = load('@ai-sdk/anthropic');
 const { z } = load('zod');
+const { zodResponseFormat } = load('openai/helpers/zod');
 
 const baseURL = process.env.BASE;
 const client = new OpenAI({ apiKey: 'sk-the-callers-own', baseURL, maxRetries: 0 });
@@ -79,6 +80,14 @@ for (const d of process.env.DIALECTS.split(' ')) {
         const r = await ask('json', { response_format: { type: 'json_schema', json_schema: { name: 'x', schema: { type: 'object', properties: {} } } } });
         check(`openai ${d} structured`, typeof JSON.parse(said(r).content) === 'object', r);
     };
+
+    if (d === 'a') {
+        list['openai a structured, of an older model'] = async () => {
+            const r = await client.chat.completions.parse({ model: 'a-claude-3-5-haiku', messages,
+                response_format: zodResponseFormat(z.object({ sentiment: z.string(), score: z.number(), topics: z.array(z.string()) }), 'x') });
+            same('openai a structured, of an older model', Object.keys(said(r).parsed), ['sentiment', 'score', 'topics']);
+        };
+    }
 
     for (const [name, model] of [['ai/openai', m => openai.chat(`${d}-${m}`)], ['ai/anthropic', m => anthropic(`${d}-${m}`)]]) {
         const it = `${name} ${d}`;

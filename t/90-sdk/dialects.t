@@ -34,6 +34,7 @@ my %says = (
         text => [ json('anthropic/messages.response.json') ],
         image => [ json('anthropic/messages.response.json') ],
         json => [ json('anthropic/messages.json-schema.response.json') ],
+        'claude-3-5-haiku' => [ json('anthropic/messages.json-schema.response.json') ],
         count => [ json('anthropic/count-tokens.response.json') ],
         stream => [ sse('anthropic/messages.stream.sse') ],
         tools => [ map { (json('anthropic/messages.tools.response.json'), json('anthropic/messages.response.json')) } 1 .. 12 ],
@@ -106,5 +107,10 @@ for my $script ('anthropic.cjs', 'dialects.cjs', 'responses.cjs') {
     close $out;
     ok($ended, "$script came to its end");
 }
+
+my ($told) = grep { $_->{body} =~ /claude-3-5-haiku/ } $up->received;
+my $asked = from_json($told->{body});
+is($asked->{output_config}, undef, 'an older Claude has no structured outputs');
+like($asked->{system}[0]{text}, qr/valid against the schema.*"sentiment"/s, '... and is told the schema');
 
 finish();
