@@ -24,9 +24,13 @@ enum {
 llm_rc_t llm_anthropic_system(llm_str_t messages, llm_str_t extra,
     llm_str_t json, llm_buf_t *out, llm_loss_t *loss);
 
-/* Writes the elements of "messages".  LLM_OK, LLM_NONE, LLM_BAD. */
+/* Writes the elements of "messages".  unthought: they end with the results of a
+ * turn that does not begin with reasoning.  LLM_OK, LLM_NONE, LLM_BAD. */
 llm_rc_t llm_anthropic_messages(llm_str_t messages, llm_buf_t *out,
-    llm_loss_t *loss);
+    llm_loss_t *loss, int *unthought);
+
+/* Whether a block of reasoning may be Anthropic's own. */
+int llm_anthropic_thought(llm_str_t block);
 
 /* Writes the members "tools" and "tool_choice", behind a comma, when there are
  * any; forced: one of them has to be called.  LLM_OK, LLM_NONE. */

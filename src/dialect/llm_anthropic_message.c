@@ -15,6 +15,9 @@ typedef struct {
     llm_buf_t        *out;
     llm_loss_t       *loss;
     llm_turn_role_t   role;             /* of the open turn */
+    unsigned          thought:1;        /* the assistant's last turn begins with
+                                           reasoning */
+    unsigned          results:1;        /* of tools, behind it */
     unsigned          last:1;           /* the message ends the conversation */
 } llm_turns_t;
 
@@ -188,6 +191,11 @@ llm_turn_open(llm_turns_t *t, llm_turn_role_t role)
                         : LLM_STR("{\"role\":\"assistant\",\"content\":["));
     t->role = role;
 
+    if (role == LLM_TURN_ASSISTANT) {
+        t->thought = 0;
+        t->results = 0;
+    }
+
     return 0;
 }
 
@@ -346,6 +354,7 @@ llm_turn_result(llm_turns_t *t, const llm_json_want_t *want)
     llm_buf_put(out, ",", (size_t) llm_turn_open(t, LLM_TURN_USER));
     llm_buf_str(out, LLM_STR("{\"type\":\"tool_result\",\"tool_use_id\":"));
     llm_turn_id(out, want[LLM_AM_TOOL_CALL_ID].value);
+    t->results = 1;
 
     if (content->kind == LLM_JSON_STRING && content->value.len > 2) {
         llm_buf_str(out, LLM_STR(",\"content\":"));
@@ -439,12 +448,16 @@ llm_turn_assistant(llm_turns_t *t, const llm_json_want_t *want)
 
         while (llm_json_next(&it, &m) == LLM_OK) {
 
-            if (llm_hub_kept(m.value).len) {
+            if (!llm_anthropic_thought(m.value)) {
                 continue;
             }
 
-            llm_buf_put(t->out, ",",
-                        (size_t) llm_turn_open(t, LLM_TURN_ASSISTANT));
+            if (llm_turn_open(t, LLM_TURN_ASSISTANT)) {
+                llm_buf_str(t->out, LLM_STR(","));
+            } else {
+                t->thought = 1;
+            }
+
             llm_buf_str(t->out, m.value);
         }
     }
@@ -499,7 +512,8 @@ llm_turn(llm_turns_t *t, const llm_json_want_t *want)
 
 
 llm_rc_t
-llm_anthropic_messages(llm_str_t messages, llm_buf_t *out, llm_loss_t *loss)
+llm_anthropic_messages(llm_str_t messages, llm_buf_t *out, llm_loss_t *loss,
+    int *unthought)
 {
     llm_rc_t         rc;
     llm_turns_t      t;
@@ -536,6 +550,7 @@ llm_anthropic_messages(llm_str_t messages, llm_buf_t *out, llm_loss_t *loss)
     }
 
     llm_buf_str(out, LLM_STR("]}"));
+    *unthought = t.results && !t.thought;
 
     return LLM_OK;
 }

@@ -27,6 +27,7 @@ typedef struct {
     uint64_t     budget;
     unsigned     mode:2;
     int          forced;                /* a tool has to be called */
+    int          unthought;             /* one was, without reasoning */
     unsigned     no_sampling:1;         /* version or model takes none */
 } llm_ask_t;
 
@@ -68,7 +69,20 @@ llm_ask_effort(llm_ask_t *a, llm_str_t raw)
 }
 
 
-/* How the model is to think: by the hub's own member, else by an effort. */
+/* {"type":"enabled","budget_tokens":n} */
+static int
+llm_ask_enabled(llm_str_t thinking)
+{
+    llm_json_member_t  m;
+
+    return llm_json_get(thinking, LLM_STR("type"), &m) == LLM_OK
+           && llm_hub_is(m.value, LLM_STR("enabled"));
+}
+
+
+/* How the model is to think: by the hub's own member, else by an effort.  Who
+ * thinks by a number of tokens refuses results of a call that is not preceded
+ * by what it thought, which most clients do not send back. */
 static void
 llm_ask_thinking(llm_ask_t *a)
 {
@@ -77,7 +91,12 @@ llm_ask_thinking(llm_ask_t *a)
     w = llm_hub_get(a->hub, LLM_H_THINKING);
 
     if (w && w->kind == LLM_JSON_OBJECT) {
-        a->thinking = w->value;
+
+        if (a->unthought && llm_ask_enabled(w->value)) {
+            llm_loss_add(a->loss, LLM_STR("thinking"));
+        } else {
+            a->thinking = w->value;
+        }
     }
 
     w = llm_hub_get(a->hub, LLM_H_REASONING_EFFORT);
@@ -86,10 +105,12 @@ llm_ask_thinking(llm_ask_t *a)
         llm_ask_effort(a, w->value);
     }
 
-    if (a->thinking.len == 0 && a->forced
-        && (a->mode == LLM_MODE_EFFORT || a->mode == LLM_MODE_BUDGET))
+    if (a->thinking.len == 0
+        && ((a->forced && (a->mode == LLM_MODE_EFFORT
+                           || a->mode == LLM_MODE_BUDGET))
+            || (a->unthought && a->mode == LLM_MODE_BUDGET)))
     {
-        /* who has to call a tool may not think first */
+        /* nor may somebody think first who has to call a tool */
         a->mode = LLM_MODE_NONE;
         llm_loss_add(a->loss, LLM_STR("reasoning_effort"));
     }
@@ -455,7 +476,7 @@ llm_anthropic_request(llm_hub_t *h, llm_buf_t *out, llm_loss_t *loss)
 
     llm_buf_str(out, LLM_STR("\"messages\":["));
 
-    rc = llm_anthropic_messages(messages, out, loss);
+    rc = llm_anthropic_messages(messages, out, loss, &a.unthought);
     if (rc != LLM_OK) {
         return rc;
     }

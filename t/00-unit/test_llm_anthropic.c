@@ -286,6 +286,83 @@ test_schema(void)
 }
 
 
+#define CALLED(thoughts, content)                                             \
+    "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":"         \
+    "\"assistant\",\"content\":" content ",\"thinking_blocks\":[" thoughts     \
+    "],\"tool_calls\":[{\"id\":\"k\",\"function\":{\"name\":\"f\","            \
+    "\"arguments\":\"{}\"}}]},{\"role\":\"tool\",\"tool_call_id\":\"k\","       \
+    "\"content\":\"r\"}"
+#define SIGNED        "{\"type\":\"thinking\",\"thinking\":\"t\","            \
+                      "\"signature\":\"s\"}"
+#define SEALED        "{\"type\":\"redacted_thinking\",\"data\":\"d\"}"
+#define FOREIGN       "{\"type\":\"thinking\",\"thinking\":\"t\","            \
+                      "\"signature\":\"gemini:x\"}"
+#define UNSIGNED      "{\"type\":\"thinking\",\"thinking\":\"t\","            \
+                      "\"signature\":\"\"}"
+#define BARE          "{\"type\":\"thinking\",\"thinking\":\"t\"}"
+#define EFFORT        "],\"reasoning_effort\":\"low\"}"
+#define ENABLED       "],\"thinking\":{\"type\":\"enabled\","                 \
+                      "\"budget_tokens\":1024}}"
+#define ADAPTIVE      "],\"thinking\":{\"type\":\"adaptive\"}}"
+
+/* What somebody else thought is refused there, and so is thinking by a number
+ * of tokens in the middle of a round of tools that began without. */
+static void
+test_thoughts(void)
+{
+    size_t      i;
+    llm_rc_t    rc;
+    llm_str_t   s;
+    llm_loss_t  loss;
+
+    static const struct {
+        const char  *in, *sent;
+    } blocks[] = {
+        { CALLED(SIGNED, "null") EFFORT, "[" SIGNED ",{\"type\":\"tool_use" },
+        { CALLED(SEALED "," SIGNED, "null") EFFORT,
+          "[" SEALED "," SIGNED ",{\"type\":\"tool_use" },
+        { CALLED(FOREIGN "," SIGNED, "null") EFFORT,
+          "[" SIGNED ",{\"type\":\"tool_use" },
+        { CALLED(UNSIGNED, "null") EFFORT, "[{\"type\":\"tool_use" },
+        { CALLED(BARE ",1,{}", "null") EFFORT, "[{\"type\":\"tool_use" },
+        { CALLED(FOREIGN, "\"b\"") EFFORT,
+          "[{\"type\":\"text\",\"text\":\"b\"},{\"type\":\"tool_use" }
+    };
+
+    static const struct {
+        const char  *in, *model, *thinking, *lost;
+    } t[] = {
+        { CALLED(SIGNED, "null") EFFORT, "claude-3-7", "enabled", "" },
+        { CALLED("", "null") EFFORT, "claude-3-7", "", "reasoning_effort" },
+        { CALLED(UNSIGNED, "null") EFFORT, "claude-3-7", "",
+          "reasoning_effort" },
+        { CALLED("", "null") EFFORT, "claude-sonnet-5", "adaptive", "" },
+        { CALLED("", "null") ENABLED, "claude-opus-4-6", "", "thinking" },
+        { CALLED(SIGNED, "null") ENABLED, "claude-opus-4-6", "enabled", "" },
+        { CALLED("", "null") ADAPTIVE, "claude-opus-4-6", "adaptive", "" },
+        { CALLED("", "null") ",{\"role\":\"assistant\",\"content\":\"b\"},"
+          "{\"role\":\"user\",\"content\":\"c\"}" EFFORT, "claude-3-7",
+          "enabled", "" }
+    };
+
+    for (i = 0; i < sizeof(blocks) / sizeof(blocks[0]); i++) {
+        s = request(blocks[i].in, "claude-sonnet-5", "", &rc, &loss);
+        is_int(rc, LLM_OK, blocks[i].in);
+        ok(llm_openai_has(s, tap_c(blocks[i].sent)), "... its own alone");
+        is_int(llm_json_check(s), LLM_OK, "... JSON");
+    }
+
+    for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+        s = request(t[i].in, t[i].model, "", &rc, &loss);
+        is_int(rc, LLM_OK, t[i].in);
+        is_str(loss.n ? loss.name[0] : LLM_NOSTR, t[i].lost, "... left out");
+        is_int(llm_openai_has(s, LLM_STR(",\"thinking\":{\"type\":")),
+               t[i].thinking[0] != '\0', "... thinks or not");
+        ok(llm_openai_has(s, tap_c(t[i].thinking)), "... by which number");
+    }
+}
+
+
 /* Models after Claude 4.6 answer 400 to what the others take. */
 static void
 test_sampling(void)
@@ -469,6 +546,7 @@ main(void)
     test_refusals();
     test_requests();
     test_schema();
+    test_thoughts();
     test_sampling();
     test_room();
     test_values();
