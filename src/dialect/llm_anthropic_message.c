@@ -30,8 +30,7 @@ static const llm_json_want_t  llm_message_want[LLM_AM_COUNT] = {
     [LLM_AM_THINKING] = { .name = LLM_STR("thinking_blocks") },
     [LLM_AM_REFUSAL] = { .name = LLM_STR("refusal") },
     [LLM_AM_CACHE] = { .name = LLM_STR("cache_control") },
-    [LLM_AM_IS_ERROR] = { .name = LLM_STR("is_error") },
-    [LLM_AM_FUNCTION_CALL] = { .name = LLM_STR("function_call") }
+    [LLM_AM_IS_ERROR] = { .name = LLM_STR("is_error") }
 };
 
 
@@ -434,12 +433,6 @@ llm_turn_assistant(llm_turns_t *t, const llm_json_want_t *want)
     llm_rc_t           rc;
     llm_json_iter_t    it;
     llm_json_member_t  m;
-
-    if (want[LLM_AM_FUNCTION_CALL].kind == LLM_JSON_OBJECT) {
-        return llm_loss_fail(t->loss, LLM_NONE, LLM_STR("messages"),
-                     LLM_STR("Function calls of the time before tools are "
-                             "not known to this provider."));
-    }
 
     if (want[LLM_AM_THINKING].kind == LLM_JSON_ARRAY
         && llm_json_begin(&it, want[LLM_AM_THINKING].value) == LLM_OK)

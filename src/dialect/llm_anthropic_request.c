@@ -422,16 +422,6 @@ llm_ask_check(llm_ask_t *a)
         return LLM_NONE;
     }
 
-    w = llm_hub_get(a->hub, LLM_H_FUNCTIONS);
-
-    if (w && !llm_hub_idle(w->kind, w->value)) {
-        return llm_loss_fail(a->loss, LLM_NONE, LLM_STR("functions"),
-                     LLM_STR("Functions of the time before tools are not "
-                             "known to this provider."));
-    }
-
-    (void) llm_hub_get(a->hub, LLM_H_FUNCTION_CALL);
-
     w = llm_hub_get(a->hub, LLM_H_MODALITIES);
 
     if (w && llm_openai_has(w->value, LLM_STR("audio"))) {

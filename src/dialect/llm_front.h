@@ -28,6 +28,7 @@ typedef struct {
     unsigned            ended:1;        /* the terminator was written */
     unsigned            begun:1;        /* … and what comes before all else */
     unsigned            broken:1;       /* it cannot be told in this form */
+    unsigned            legacy:1;       /* of functions and not of tools */
     llm_finish_t        finish;
     uint64_t            sequence;       /* of the next event */
     /* of answers that are blocks, one after the other */
@@ -62,9 +63,10 @@ struct llm_front_s {
     unsigned        keeps:1;            /* the last event of a stream repeats
                                            it: llm_reply_keep() */
 
-    /* Appends a request of this front in the hub's form; NULL: it is one.
-     * LLM_OK (what was left out is in loss->name), LLM_NONE (nobody behind the
-     * hub can be asked for this), LLM_BAD (the request is wrong), LLM_FULL. */
+    /* Appends a request of this front in the hub's form.  LLM_OK (what was left
+     * out is in loss->name), LLM_AGAIN (it has that form already), LLM_NONE
+     * (nobody behind the hub can be asked for this), LLM_BAD (the request is
+     * wrong), LLM_FULL. */
     llm_rc_t (*request)(llm_str_t body, llm_buf_t *out, llm_loss_t *loss);
 
     /* Takes from the client's request what its answer repeats; NULL: nothing.
@@ -125,10 +127,14 @@ uint64_t llm_reply_known(uint64_t n);
 /* Takes over what a FINISH says. */
 void llm_reply_finish(llm_reply_t *r, const llm_delta_t *delta);
 
-/* The front of chat completions; its deltas are in llm_front_chat.c. */
+/* The front of chat completions; its deltas are in llm_front_chat.c, the
+ * functions in its requests in llm_front_chat_request.c. */
+llm_rc_t llm_chat_request(llm_str_t body, llm_buf_t *out, llm_loss_t *loss);
+void llm_chat_asked(llm_reply_t *r, llm_str_t body);
 void llm_chat_put(llm_reply_t *r, const llm_delta_t *delta, llm_buf_t *out);
 void llm_chat_whole(llm_reply_t *r, const llm_dialect_t *from, llm_str_t body,
     llm_buf_t *out);
+void llm_chat_seal(llm_str_t seal, llm_buf_t *out);
 void llm_chat_error(llm_buf_t *out, llm_code_t code, llm_str_t message,
     llm_str_t param, llm_str_t id);
 void llm_chat_error_event(llm_buf_t *out, llm_code_t code, llm_str_t message,
@@ -164,7 +170,7 @@ void llm_chat_logprobs(llm_str_t result, llm_buf_t *out);
 
 /* Appends {"prompt_tokens":…}, and what a finish is called. */
 void llm_chat_usage(const llm_usage_t *usage, llm_buf_t *out);
-llm_str_t llm_chat_finish(llm_finish_t finish);
+llm_str_t llm_chat_finish(const llm_reply_t *r, llm_finish_t finish);
 
 #pragma GCC visibility pop
 

@@ -42,7 +42,6 @@ static const llm_json_want_t  llm_content_want[LLM_GM_COUNT] = {
     [LLM_GM_REFUSAL] = { .name = LLM_STR("refusal") },
     [LLM_GM_IS_ERROR] = { .name = LLM_STR("is_error") },
     [LLM_GM_EXTRA] = { .name = LLM_STR("extra_content") },
-    [LLM_GM_FUNCTION_CALL] = { .name = LLM_STR("function_call") },
     [LLM_GM_THINKING] = { .name = LLM_STR("thinking_blocks") }
 };
 
@@ -397,12 +396,6 @@ llm_content_assistant(llm_contents_t *t, const llm_json_want_t *want)
     llm_rc_t           rc;
     llm_json_iter_t    it;
     llm_json_member_t  m;
-
-    if (want[LLM_GM_FUNCTION_CALL].kind == LLM_JSON_OBJECT) {
-        return llm_loss_fail(t->loss, LLM_NONE, LLM_STR("messages"),
-                     LLM_STR("Function calls of the time before tools are "
-                             "not known to this provider."));
-    }
 
     rc = llm_content_parts(t, LLM_ROLE_MODEL, &want[LLM_GM_CONTENT],
                            llm_content_seal(&want[LLM_GM_EXTRA]));

@@ -27,6 +27,7 @@ static const struct {
     [LLM_M_INPUT] = { LLM_STR("input"), LLM_TWICE("input") },
     [LLM_M_PROMPT] = { LLM_STR("prompt"), LLM_TWICE("prompt") },
     [LLM_M_TOOLS] = { LLM_STR("tools"), LLM_TWICE("tools") },
+    [LLM_M_FUNCTIONS] = { LLM_STR("functions"), LLM_TWICE("functions") },
     [LLM_M_RESPONSE_FORMAT] = { LLM_STR("response_format"),
                                 LLM_TWICE("response_format") },
     [LLM_M_TEXT] = { LLM_STR("text"), LLM_TWICE("text") },
@@ -252,12 +253,13 @@ llm_request_format(llm_request_t *r)
 
 
 static int
-llm_request_has_elements(llm_str_t array)
+llm_request_has_elements(const llm_json_want_t *w)
 {
     llm_json_iter_t    it;
     llm_json_member_t  m;
 
-    return llm_json_begin(&it, array) == LLM_OK
+    return w->kind == LLM_JSON_ARRAY
+           && llm_json_begin(&it, w->value) == LLM_OK
            && llm_json_next(&it, &m) == LLM_OK;
 }
 
@@ -299,8 +301,8 @@ llm_request_json(llm_request_t *r, llm_endpoint_t ep, llm_str_t body,
         r->include_usage = usage.kind == LLM_JSON_TRUE;
     }
 
-    if (r->member[LLM_M_TOOLS].kind == LLM_JSON_ARRAY
-        && llm_request_has_elements(r->member[LLM_M_TOOLS].value))
+    if (llm_request_has_elements(&r->member[LLM_M_TOOLS])
+        || llm_request_has_elements(&r->member[LLM_M_FUNCTIONS]))
     {
         r->need |= LLM_CAN_TOOLS;
     }

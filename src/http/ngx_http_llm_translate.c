@@ -166,7 +166,7 @@ ngx_http_llm_translate_front(ngx_http_llm_ctx_t *ctx, ngx_str_t *body,
     *rc = LLM_OK;
     front = llm_front_find(ctx->endpoint);
 
-    if (ctx->analyze || front == NULL || front->request == NULL) {
+    if (ctx->analyze || front == NULL) {
         return NGX_OK;
     }
 
@@ -186,6 +186,12 @@ ngx_http_llm_translate_front(ngx_http_llm_ctx_t *ctx, ngx_str_t *body,
         }
 
         (void) ngx_pfree(ctx->request->pool, mem);
+    }
+
+    if (*rc == LLM_AGAIN) {
+        (void) ngx_pfree(ctx->request->pool, mem);
+        *rc = LLM_OK;
+        return NGX_OK;
     }
 
     body->data = mem;

@@ -35,7 +35,10 @@ ngx_http_llm_begin_reply(ngx_http_llm_ctx_t *ctx, llm_reply_t *reply)
     name.data = id;
 
     llm_reply_init(reply, front, name, ngx_time(), ctx->facts.include_usage);
-    llm_reply_asked(reply, ngx_http_llm_view(&ctx->body));
+
+    if (!ctx->analyze) {
+        llm_reply_asked(reply, ngx_http_llm_view(&ctx->body));
+    }
 }
 
 

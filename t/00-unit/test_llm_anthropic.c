@@ -209,7 +209,6 @@ test_requests(void)
         const char  *param;
     } bad[] = {
         { ASK(",\"n\":2"), LLM_NONE, "n" },
-        { ASK(",\"functions\":[{}]"), LLM_NONE, "functions" },
         { ASK(",\"tools\":[{\"type\":\"custom\"}]"), LLM_NONE, "tools" },
         { "{\"messages\":{}}", LLM_BAD, "messages" },
         { "{\"messages\":[1]}", LLM_BAD, "messages" },

@@ -366,7 +366,6 @@ test_unable(void)
         const char  *param;
     } bad[] = {
         { ASK(",\"n\":9"), LLM_NONE, "n" },
-        { ASK(",\"functions\":[{}]"), LLM_NONE, "functions" },
         { ASK(",\"modalities\":[\"audio\"]"), LLM_NONE, "modalities" },
         { ASK(",\"tools\":[{\"type\":\"custom\"}]"), LLM_NONE, "tools" },
         { ASK(",\"tools\":[{\"function\":{\"name\":\"f\"}}],"

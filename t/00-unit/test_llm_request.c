@@ -231,6 +231,9 @@ test_json(void)
 
     (void) json(LLM_EP_CHAT, tap_fixture("openai/chat.tools.request.json"));
     is_int(r.need, LLM_CAN_CHAT | LLM_CAN_TOOLS, "needs tools");
+    (void) json(LLM_EP_CHAT, LLM_STR("{\"model\":\"m\",\"functions\":"
+                                     "[{\"name\":\"f\"}]}"));
+    is_int(r.need, LLM_CAN_CHAT | LLM_CAN_TOOLS, "needs tools, as functions");
     (void) json(LLM_EP_CHAT,
                 tap_fixture("openai/chat.json-object.request.json"));
     is_int(r.need, LLM_CAN_CHAT | LLM_CAN_JSON_OBJECT, "needs json_object");

@@ -180,7 +180,7 @@ like($q->{body}, qr/"input":\{"n":12345678901234567890,"e":1e400,"s":"\\u0000"\}
 is(join(' ', $q->{body} =~ /"(?:id|tool_use_id)":"([^"]*)"/g), 'a_3ab a_3ab', 'a foreign id');
 
 # what it cannot be asked for: another target, or a 400
-for ([ n => 2 ], [ functions => [ { name => 'f' } ] ], [ modalities => [ 'text', 'audio' ] ]) {
+for ([ n => 2 ], [ modalities => [ 'text', 'audio' ] ]) {
     ($r) = ask({ model => 'm', @hi, @$_ });
     is($r->status, 400, "$_->[0]: refused");
     is($r->header('x-llm-error'), 'caller_unsupported', '... as unsupported');

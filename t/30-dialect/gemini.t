@@ -160,7 +160,7 @@ like($q->{body}, qr/"args":\{"n":12345678901234567890,"e":1e400,"s":"\\u0000"\}/
 like($q->{body}, qr/"response":\{"n":12345678901234567890\}/, 'and so does a result');
 
 # what it cannot be asked for: another target, or a 400
-for ([ n => 9 ], [ functions => [ { name => 'f' } ] ], [ modalities => [ 'text', 'audio' ] ]) {
+for ([ n => 9 ], [ modalities => [ 'text', 'audio' ] ]) {
     ($r) = ask({ model => 'm', @hi, @$_ });
     is($r->status, 400, "$_->[0]: refused");
     is($r->header('x-llm-error'), 'caller_unsupported', '... as unsupported');

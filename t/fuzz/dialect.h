@@ -103,11 +103,6 @@ check_request(const pair_t *p, llm_str_t body)
     memset(&loss, 0, sizeof(loss));
     valid = (llm_json_check(body) == LLM_OK);
 
-    if (p->front->request == NULL) {
-        check_hub_request(p, body, valid, &loss);
-        return;
-    }
-
     size = 7 * body.len + 4096;
     text = malloc(size);
     llm_buf_init(&out, text, size);
@@ -115,7 +110,10 @@ check_request(const pair_t *p, llm_str_t body)
     rc = p->front->request(body, &out, &loss);
     check_rc(rc, &loss);
 
-    if (rc == LLM_OK && valid) {
+    if (rc == LLM_AGAIN) {
+        check_hub_request(p, body, valid, &loss);
+
+    } else if (rc == LLM_OK && valid) {
         check_json(llm_buf_view(&out));
         check_hub_request(p, llm_buf_view(&out), 1, &loss);
     }
