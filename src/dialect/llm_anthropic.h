@@ -78,6 +78,8 @@ llm_event_t llm_anthropic_event(llm_stream_t *s, const llm_sse_event_t *ev,
 llm_event_t llm_anthropic_stream(llm_stream_t *s, const llm_sse_event_t *ev,
     llm_buf_t *mem, const llm_sink_t *sink);
 llm_str_t llm_anthropic_text(llm_endpoint_t ep, llm_str_t data);
+llm_rc_t llm_anthropic_foreign(llm_str_t model, llm_str_t messages,
+    llm_str_t *span, llm_buf_t *out);
 llm_rc_t llm_anthropic_request(llm_hub_t *h, llm_buf_t *out,
     llm_loss_t *loss);
 void llm_anthropic_deltas(llm_str_t body, const llm_sink_t *sink);

@@ -118,8 +118,8 @@ llm_ask_thinking(llm_ask_t *a)
 
 
 /* A form for the answer: models that have none are told what is wanted.  A tool
- * that has to be called would be surer, but cannot stand beside the client's own
- * ones or beside thinking. */
+ * that has to be called would be surer, but cannot stand beside tools of the
+ * client's or beside thinking. */
 static void
 llm_ask_format(llm_ask_t *a)
 {

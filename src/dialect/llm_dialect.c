@@ -98,7 +98,8 @@ static const llm_dialect_t  llm_dialects[] = {
         .request = llm_anthropic_request,
         .deltas = llm_anthropic_deltas,
         .stream = llm_anthropic_stream,
-        .prefill = llm_prefill_anthropic
+        .prefill = llm_prefill_anthropic,
+        .foreign = llm_anthropic_foreign
     },
     {
         .name = LLM_STR("gemini"),

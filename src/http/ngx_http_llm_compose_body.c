@@ -10,6 +10,8 @@
 
 static ngx_int_t ngx_http_llm_compose_edits(ngx_http_llm_ctx_t *ctx,
     ngx_http_llm_body_chain_t *body);
+static ngx_int_t ngx_http_llm_compose_foreign(ngx_http_llm_ctx_t *ctx,
+    llm_edits_t *edits);
 static ngx_int_t ngx_http_llm_make_edits(ngx_http_llm_ctx_t *ctx,
     llm_edits_t *edits);
 static ngx_int_t ngx_http_llm_compose_audio(ngx_http_llm_ctx_t *ctx,
@@ -106,7 +108,9 @@ ngx_http_llm_compose_edits(ngx_http_llm_ctx_t *ctx,
     llm_edit_t   *e;
     llm_edits_t   edits;
 
-    if (ngx_http_llm_make_edits(ctx, &edits) != NGX_OK) {
+    if (ngx_http_llm_make_edits(ctx, &edits) != NGX_OK
+        || ngx_http_llm_compose_foreign(ctx, &edits) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -139,6 +143,64 @@ ngx_http_llm_compose_edits(ngx_http_llm_ctx_t *ctx,
     }
 
     return ngx_http_llm_add_span(ctx, body, at, ctx->body.len);
+}
+
+
+/* What other providers wrote into this conversation and this one refuses. */
+
+static ngx_int_t
+ngx_http_llm_compose_foreign(ngx_http_llm_ctx_t *ctx, llm_edits_t *edits)
+{
+    u_char                 *mem;
+    llm_rc_t                rc;
+    llm_buf_t               out;
+    llm_str_t               span;
+    ngx_str_t               model;
+    const llm_dialect_t    *dialect;
+    const llm_json_want_t  *messages;
+    ngx_http_llm_target_t  *target;
+
+    target = ctx->send->target;
+    dialect = ctx->send->dialect;
+    messages = &ctx->facts.member[LLM_M_MESSAGES];
+
+    if (dialect->foreign == NULL || ctx->send->translated
+        || messages->value.data == NULL)
+    {
+        return NGX_OK;
+    }
+
+    ngx_http_llm_target_model(ctx, target, &model);
+
+    if (target->model) {
+        model = target->model->id;
+    }
+
+    llm_buf_init(&out, NULL, 0);
+
+    rc = dialect->foreign(ngx_http_llm_view(&model), messages->value, &span,
+                          &out);
+
+    if (rc == LLM_FULL) {
+
+        mem = ngx_pnalloc(ctx->request->pool, span.len);
+        if (mem == NULL) {
+            return NGX_ERROR;
+        }
+
+        llm_buf_init(&out, mem, span.len);
+
+        rc = dialect->foreign(ngx_http_llm_view(&model), messages->value,
+                              &span, &out);
+    }
+
+    if (rc == LLM_OK) {
+        /* what the target sets or leaves out anyway needs no care */
+        (void) llm_edits_add(edits, span.data - ctx->facts.body.data, span.len,
+                             llm_buf_view(&out));
+    }
+
+    return NGX_OK;
 }
 
 

@@ -289,8 +289,8 @@ test_schema(void)
     "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":"         \
     "\"assistant\",\"content\":" content ",\"thinking_blocks\":[" thoughts     \
     "],\"tool_calls\":[{\"id\":\"k\",\"function\":{\"name\":\"f\","            \
-    "\"arguments\":\"{}\"}}]},{\"role\":\"tool\",\"tool_call_id\":\"k\","       \
-    "\"content\":\"r\"}"
+    "\"arguments\":\"{}\"}}]},{\"role\":\"tool\",\"tool_call_id\":"           \
+    "\"k\",\"content\":\"r\"}"
 #define SIGNED        "{\"type\":\"thinking\",\"thinking\":\"t\","            \
                       "\"signature\":\"s\"}"
 #define SEALED        "{\"type\":\"redacted_thinking\",\"data\":\"d\"}"
@@ -358,6 +358,73 @@ test_thoughts(void)
         is_int(llm_openai_has(s, LLM_STR(",\"thinking\":{\"type\":")),
                t[i].thinking[0] != '\0', "... thinks or not");
         ok(llm_openai_has(s, tap_c(t[i].thinking)), "... by which number");
+    }
+}
+
+
+#define USER          "{\"role\":\"user\",\"content\":\"a\"}"
+#define SAYS(blocks)  "{\"content\" : [" blocks "], \"role\":\"assistant\"}"
+#define TEXT          "{\"type\":\"text\",\"text\":\"b\"}"
+
+/* The same where the client's own request goes there, in place. */
+static void
+test_foreign(void)
+{
+    size_t     i, size;
+    llm_rc_t   rc;
+    llm_str_t  model, span, s;
+    llm_buf_t  out;
+
+    static const struct {
+        const char  *in, *out;
+    } t[] = {
+        { "[" USER "," SAYS(UNSIGNED "," TEXT) "]",
+          "[" USER "," SAYS(TEXT) "]" },
+        { "[ " SAYS(TEXT ", " FOREIGN) " ]", "[ " SAYS(TEXT) " ]" },
+        { "[" SAYS(SIGNED "," BARE "," SEALED "," TEXT) "]",
+          "[" SAYS(SIGNED "," SEALED "," TEXT) "]" },
+        { "[" SAYS(BARE "," TEXT) "," USER " , " SAYS(SIGNED "," TEXT) ","
+          SAYS(UNSIGNED "," BARE "," TEXT) "," USER "]",
+          "[" SAYS(TEXT) "," USER "," SAYS(SIGNED "," TEXT) "," SAYS(TEXT)
+          "," USER "]" },
+        { "[" USER "," SAYS(UNSIGNED) "," USER "]",
+          "[" USER ",{\"content\" : \".\", \"role\":\"assistant\"}," USER
+          "]" },
+
+        /* nothing to do */
+        { "[" USER "," SAYS(SIGNED "," TEXT) "]", NULL },
+        { "[{\"role\":\"user\",\"content\":[" UNSIGNED "]}]", NULL },
+        { "[1,{},{\"role\":\"assistant\",\"content\":\"c\"}]", NULL },
+        { "[]", NULL }, { "7", NULL }
+    };
+
+    model = LLM_STR("claude-sonnet-5");
+
+    for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+        llm_buf_init(&out, NULL, 0);
+        s = tap_c(t[i].in);
+
+        rc = anthropic->foreign(model, s, &span, &out);
+        is_int(rc, t[i].out ? LLM_FULL : LLM_NONE, t[i].in);
+
+        if (t[i].out == NULL) {
+            continue;
+        }
+
+        is_int(anthropic->foreign(LLM_STR("deepseek"), s, &span, &out),
+               LLM_NONE, "... nobody else cares");
+
+        llm_buf_init(&out, memory, span.len);
+        is_int(anthropic->foreign(model, s, &span, &out), LLM_OK,
+               "... which has room in its place");
+
+        size = (size_t) (out.pos - memory);
+        llm_buf_init(&out, written, sizeof(written));
+        llm_buf_put(&out, s.data, (size_t) (span.data - s.data));
+        llm_buf_put(&out, memory, size);
+        llm_buf_put(&out, span.data + span.len,
+                    (size_t) (s.data + s.len - span.data) - span.len);
+        is_str(llm_buf_view(&out), t[i].out, "... without");
     }
 }
 
@@ -546,6 +613,7 @@ main(void)
     test_requests();
     test_schema();
     test_thoughts();
+    test_foreign();
     test_sampling();
     test_room();
     test_values();

@@ -32,6 +32,7 @@ my $gw = Test::LLM::Gateway->new(vars => { UP => $up->port }, env => { KEY_A => 
         add_header X-Id $request_id always;
         location /v1/ { llm_retry off; llm_pass $llm_model; }
         location /rate { llm_retry off; llm_analyze rate; llm_pass m; }
+        location /claude/ { llm_retry off; llm_pass a; }
         location /native/ { llm_pass a; llm_endpoint passthrough; }
         location /again/ { llm_retry 2 backoff=10ms..20ms; llm_pass $llm_model; }
     }
@@ -199,6 +200,26 @@ is($r->status, 400, 'messages is no array');
 $r = $gw->post('/v1/embeddings', to_json({ model => 'm', input => 'x' }));
 is($r->status, 400, 'an endpoint that it does not have');
 is($r->header('x-llm-error'), 'caller_unsupported', '...');
+
+# ---- reasoning of others in a spliced conversation ---------------------------------
+
+my $pad = 'x' x 20_000;
+my $spliced = sub {
+    my ($blocks, $after) = @_;
+    return qq({"model":"claude-sonnet-5","max_tokens":9,"messages":[{"role":"user","content":"$pad"},{"role":"assistant","content":[$blocks]},)
+        . qq({"role":"user", "content":"b"}],"metadata":{"n":1.50}});
+};
+my ($own, $foreign, $say) = ('{"type":"thinking","thinking":"t","signature":"s"}', '{"type":"thinking","thinking":"t","signature":""}',
+    '{"type":"text","text":"c"}');
+for ([ 'claude-sonnet-5', "$foreign,$say", $say ], [ 'claude-sonnet-5', "$own,$say", "$own,$say" ], [ 'claude-sonnet-5', qq($foreign, $own,$say), "$own,$say" ],
+     [ 'deepseek-chat', "$foreign,$say", "$foreign,$say" ]) {
+    my ($model, $blocks, $sent) = @$_;
+    $up->reset;
+    $up->on('/*' => json('messages.response.json'));
+    $r = $gw->http(POST => '/claude/messages', { 'x-api-key' => 'k', 'anthropic-version' => '2023-06-01' }, $spliced->($blocks) =~ s/claude-sonnet-5/$model/r);
+    is($r->status, 200, "$model: spliced");
+    ok(($up->received)[0]{body} eq $spliced->($sent) =~ s/claude-sonnet-5/$model/r, '... without what it refuses, else byte for byte');
+}
 
 # ---- answers --------------------------------------------------------------------
 
@@ -387,7 +408,7 @@ my $text = to_json($long);
 ($r) = ask({ model => 'm', @hi }, [ [ json => '{"type":"message","id":"msg_1","model":"c","content":[{"type":"text","text":' . $text
     . '},{"type":"text","text":"!"}],"stop_reason":"end_turn","usage":{"input_tokens":1,"output_tokens":2}}' ] ]);
 is(from_json($r->body)->{choices}[0]{message}{content}, "$long!", 'a long answer');
-my $one = substr to_json($long), 0, 200_000;
+my $one = substr to_json($long), 0, 20_000;
 $one =~ s/\\?[^\\]*\z//;
 $r = stream(event_script('{"type":"message_start","message":{"id":"m","model":"c"}}', '{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}',
     (map { '{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":' . "$one\"}}" } 1 .. 4),
