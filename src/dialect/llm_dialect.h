@@ -193,8 +193,8 @@ struct llm_dialect_s {
     llm_rc_t (*prefill)(llm_str_t body, llm_prefill_t *p, llm_buf_t *mem,
         llm_edits_t *edits);
 
-    /* What other providers wrote into the messages of a spliced request and this
-     * one refuses: the span of messages where it stands, and, appended, what is
+    /* What others wrote into the messages of a spliced request and this one
+     * refuses: the span of messages where it stands, and, appended, what is
      * sent for them, which is no longer.  LLM_OK, LLM_NONE (there is nothing),
      * LLM_FULL (again, with more room).  NULL: it refuses nothing. */
     llm_rc_t (*foreign)(llm_str_t model, llm_str_t messages, llm_str_t *span,

@@ -134,7 +134,6 @@ void llm_chat_asked(llm_reply_t *r, llm_str_t body);
 void llm_chat_put(llm_reply_t *r, const llm_delta_t *delta, llm_buf_t *out);
 void llm_chat_whole(llm_reply_t *r, const llm_dialect_t *from, llm_str_t body,
     llm_buf_t *out);
-void llm_chat_seal(llm_str_t seal, llm_buf_t *out);
 void llm_chat_error(llm_buf_t *out, llm_code_t code, llm_str_t message,
     llm_str_t param, llm_str_t id);
 void llm_chat_error_event(llm_buf_t *out, llm_code_t code, llm_str_t message,
@@ -163,6 +162,10 @@ void llm_responses_whole(llm_reply_t *r, const llm_dialect_t *from,
     llm_str_t body, llm_buf_t *out);
 void llm_responses_error_event(llm_buf_t *out, llm_code_t code,
     llm_str_t message, llm_str_t id, uint64_t before);
+
+/* Appends ,"extra_content":{…}, where there is a seal: what its maker wants to
+ * see again, where Google's own endpoint puts it. */
+void llm_chat_seal(llm_str_t seal, llm_buf_t *out);
 
 /* Appends {"content":[…]}, for a logprobsResult of Gemini; at most six times as
  * long, and 64 bytes. */

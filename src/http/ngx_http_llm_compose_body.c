@@ -151,7 +151,7 @@ ngx_http_llm_compose_edits(ngx_http_llm_ctx_t *ctx,
 static ngx_int_t
 ngx_http_llm_compose_foreign(ngx_http_llm_ctx_t *ctx, llm_edits_t *edits)
 {
-    u_char                 *mem;
+    u_char                 *mem, none[1];
     llm_rc_t                rc;
     llm_buf_t               out;
     llm_str_t               span;
@@ -176,7 +176,7 @@ ngx_http_llm_compose_foreign(ngx_http_llm_ctx_t *ctx, llm_edits_t *edits)
         model = target->model->id;
     }
 
-    llm_buf_init(&out, NULL, 0);
+    llm_buf_init(&out, none, 0);
 
     rc = dialect->foreign(ngx_http_llm_view(&model), messages->value, &span,
                           &out);

@@ -401,7 +401,7 @@ test_foreign(void)
     model = LLM_STR("claude-sonnet-5");
 
     for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
-        llm_buf_init(&out, NULL, 0);
+        llm_buf_init(&out, memory, 0);
         s = tap_c(t[i].in);
 
         rc = anthropic->foreign(model, s, &span, &out);

@@ -18,6 +18,7 @@ typedef struct {
     const llm_front_t    *front;
     const llm_dialect_t  *dialect;
     llm_str_t             model;        /* at the target */
+    int                   functions;    /* of the time before tools */
 } pair_t;
 
 typedef struct {
@@ -34,6 +35,14 @@ static unsigned char  memory[2048];     /* of messages */
 /* What a client asked for, in lines, which no event may have. */
 static const char  settings[] =
     "{\"metadata\":{\n\"a\":\r\"b\\n\"},\"tools\":[\n],\"temperature\":0.10}";
+
+
+static llm_str_t
+asked(const pair_t *p)
+{
+    return p->functions ? LLM_STR("{\"functions\":[{\"name\":\"f\"}]}")
+                        : LLM_STR(settings);
+}
 
 
 static void
@@ -146,7 +155,7 @@ check_answer(const pair_t *p, llm_str_t body)
     text = malloc(size);
     llm_buf_init(&out, text, size);
     llm_reply_init(&reply, p->front, p->front->id, 1, 1);
-    llm_reply_asked(&reply, LLM_STR(settings));
+    llm_reply_asked(&reply, asked(p));
     reply.front->whole(&reply, p->dialect, body, &out);
 
     if (!out.full && llm_json_check(body) == LLM_OK) {
@@ -243,7 +252,7 @@ translate(const pair_t *p, llm_str_t body, size_t piece, translated_t *t)
 
     memset(t, 0, sizeof(translated_t));
     llm_reply_init(&t->reply, p->front, p->front->id, 1790000000, 1);
-    llm_reply_asked(&t->reply, LLM_STR(settings));
+    llm_reply_asked(&t->reply, asked(p));
     t->size = 4096;
     t->mem = malloc(t->size);
     llm_buf_init(&t->out, t->mem, t->size);

@@ -54,6 +54,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
 
     body = (llm_str_t) { size - 1, data + 1 };
+    p.functions = 0;
     p.front = llm_front_find(LLM_EP_CHAT);
     p.dialect = llm_dialect_find(LLM_STR("gemini"));
 

@@ -17,6 +17,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
 
+    p.functions = 0;
     p.front = llm_front_find(LLM_EP_MESSAGES);
     p.dialect = llm_dialect_find(data[0] & 8 ? LLM_STR("gemini")
                                              : LLM_STR("openai"));

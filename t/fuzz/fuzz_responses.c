@@ -113,6 +113,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
 
     body = (llm_str_t) { size - 1, data + 1 };
+    p.functions = 0;
     p.front = llm_front_find(LLM_EP_RESPONSES);
     p.dialect = llm_dialect_find(names[data[0] / 4 % 3]);
     p.model = LLM_STR("gpt-5");
