@@ -23,6 +23,7 @@
  * answer.c, events.c    the answer up to the commit, and its events
  * stream.c              what goes through after the commit, and its end
  * relay.c               ... of an answer that we send ourselves
+ * whole.c               ... that is no stream, where one was promised
  * heartbeat.c           signs of life in front of it, and in it
  * resume.c, told.c      a cut stream goes on with another answer; what it is
  * upgrade.c, tunnel.c   WebSocket: the handshake, and the session behind it

@@ -1,6 +1,7 @@
 /*
  * Answers that we send ourselves, and streams that go on with another one:
- * relay.c, heartbeat.c, resume.c, told.c.  A part of ngx_http_llm_ctx.h.
+ * relay.c, whole.c, heartbeat.c, resume.c, told.c.  A part of
+ * ngx_http_llm_ctx.h.
  */
 
 #ifndef _NGX_HTTP_LLM_RELAY_H_INCLUDED_
@@ -69,8 +70,8 @@ struct ngx_http_llm_resume_s {
  * process_header() does.  ended: nginx saw the end of the connection, perhaps
  * in an event without its blank line.  over: the attempt has ended.  unwrap:
  * the connection is nginx's again.  handlers: the client's events while we
- * send.  collected: a whole answer where events were promised becomes some; its
- * class.  give_up: nothing is left to try, and the header went out.
+ * send.  collected (whole.c): a whole answer where events were promised becomes
+ * some; its class.  give_up: nothing is left to try, and the header went out.
  */
 ngx_int_t ngx_http_llm_relay_want(ngx_http_llm_ctx_t *ctx);
 ngx_int_t ngx_http_llm_relay_make(ngx_http_llm_ctx_t *ctx);
