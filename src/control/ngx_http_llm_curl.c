@@ -278,11 +278,13 @@ ngx_http_llm_curl_setup_peer(CURL *easy, ngx_http_llm_curl_t *request)
         return NGX_ERROR;
     }
 
-    /* curl keeps the bundle for the next one, unless it has a folder, too */
+    /* its folder of those to trust would count beside ours, and keep curl from
+     * having the bundle ready for the next one */
 
-    if (peer->bundle
-        && (curl_easy_setopt(easy, CURLOPT_CAINFO, peer->bundle) != CURLE_OK
-            || curl_easy_setopt(easy, CURLOPT_CAPATH, NULL) != CURLE_OK))
+    if (curl_easy_setopt(easy, CURLOPT_CAPATH, NULL) != CURLE_OK
+        || (peer->bundle
+            && curl_easy_setopt(easy, CURLOPT_CAINFO, peer->bundle)
+               != CURLE_OK))
     {
         return NGX_ERROR;
     }
