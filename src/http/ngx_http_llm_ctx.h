@@ -251,6 +251,7 @@ struct ngx_http_llm_ctx_s {
     uint64_t                     cost;          /* nano-dollars */
     ngx_http_llm_target_t       *served;        /* by whom */
     ngx_str_t                    key_name;
+    ngx_str_t                    call;          /* that was made: its path */
     ngx_msec_t                   first_at;     /* first content to the client */
     ngx_msec_t                   waited;      /* for providers, to the commit */
     ngx_uint_t                   malformed;     /* events dropped */
@@ -335,7 +336,8 @@ void ngx_http_llm_check_content(ngx_http_llm_ctx_t *ctx, llm_answer_t *answer);
 
 /* object.c.  find: NGX_OK when the request speaks of an object whose maker is
  * known (ctx->object).  bind: of the targets that can serve it, the maker
- * alone.  learn, learn_event: a collected answer, or an event, may name one.
+ * alone.  learn, learn_event: a collected answer, or an event, may name one;
+ * call: a Location may name a call, which becomes ctx->call for the client.
  * maker: the target that made it, if that can serve the request (else NULL),
  * whose key is then preferred.  made: what the current attempt makes.
  * target_hash: how a target is known over reloads. */
@@ -343,6 +345,8 @@ ngx_int_t ngx_http_llm_object_find(ngx_http_llm_ctx_t *ctx);
 void ngx_http_llm_object_bind(ngx_http_llm_ctx_t *ctx);
 void ngx_http_llm_object_learn(ngx_http_llm_ctx_t *ctx);
 void ngx_http_llm_object_learn_event(ngx_http_llm_ctx_t *ctx, llm_str_t data);
+ngx_int_t ngx_http_llm_object_call(ngx_http_llm_ctx_t *ctx,
+    ngx_str_t *location);
 ngx_http_llm_target_t *ngx_http_llm_object_maker(ngx_http_llm_ctx_t *ctx,
     ngx_http_llm_object_t *object);
 void ngx_http_llm_object_made(ngx_http_llm_ctx_t *ctx,

@@ -277,6 +277,10 @@ ngx_http_llm_header(ngx_http_llm_ctx_t *ctx, llm_str_t name, ngx_str_t *value)
         return NGX_OK;
     }
 
+    if (llm_str_eq(name, LLM_STR("location"))) {
+        return ngx_http_llm_object_call(ctx, value);
+    }
+
     if (send->frame.status.code >= NGX_HTTP_SPECIAL_RESPONSE
         || ngx_http_llm_shed_hears(send->target->provider))
     {

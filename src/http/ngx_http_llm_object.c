@@ -1,15 +1,16 @@
 /*
- * Files, batches and stored responses live at the account that made them: what
- * speaks of one goes to the same variant, target and key.
+ * Files, batches, stored responses and calls live at the account that made
+ * them: what speaks of one goes to the same variant, target and key.
  *
  * Ids are learned from answers and looked up by the path ("/files/ID"), by
- * previous_response_id and input_file_id, and by the file_id members of a
- * response's input.
+ * previous_response_id and input_file_id, by the file_id members of a
+ * response's input, and by the call_id of a session that joins a call.
  */
 
 #include "ngx_http_llm_ctx.h"
 
 #include "llm_hash.h"
+#include "llm_query.h"
 
 
 #define NGX_HTTP_LLM_ID_MAX       256
@@ -19,15 +20,20 @@
 
 
 static ngx_uint_t ngx_http_llm_has_objects(ngx_http_llm_ctx_t *ctx);
-static ngx_int_t ngx_http_llm_id_of_path(ngx_http_llm_ctx_t *ctx,
+static ngx_int_t ngx_http_llm_id_of_path(ngx_str_t *path, ngx_str_t *id);
+static ngx_int_t ngx_http_llm_id_of_call(ngx_http_llm_ctx_t *ctx,
     ngx_str_t *id);
 static ngx_int_t ngx_http_llm_id_of_body(ngx_http_llm_ctx_t *ctx,
     ngx_str_t *id);
 static ngx_int_t ngx_http_llm_id_of_input(ngx_http_llm_ctx_t *ctx,
     ngx_http_llm_object_t *object);
 static ngx_int_t ngx_http_llm_id_of(llm_str_t value, ngx_str_t *id);
+static ngx_uint_t ngx_http_llm_is_id(u_char c);
 static void ngx_http_llm_keep(ngx_http_llm_ctx_t *ctx, llm_str_t object,
     const char *name);
+
+
+static ngx_str_t  ngx_http_llm_calls = ngx_string("/calls");
 
 
 ngx_int_t
@@ -37,12 +43,16 @@ ngx_http_llm_object_find(ngx_http_llm_ctx_t *ctx)
     ngx_str_t               id;
     ngx_http_llm_object_t   object;
 
-    if (!ngx_http_llm_has_objects(ctx)) {
-        return NGX_DECLINED;
-    }
+    if (ctx->endpoint == LLM_EP_REALTIME) {
+        rc = ngx_http_llm_id_of_call(ctx, &id);
 
-    rc = ctx->rest.len ? ngx_http_llm_id_of_path(ctx, &id)
-                       : ngx_http_llm_id_of_body(ctx, &id);
+    } else if (!ngx_http_llm_has_objects(ctx)) {
+        return NGX_DECLINED;
+
+    } else {
+        rc = ctx->rest.len ? ngx_http_llm_id_of_path(&ctx->rest, &id)
+                           : ngx_http_llm_id_of_body(ctx, &id);
+    }
 
     if (rc == NGX_OK) {
         rc = ngx_http_llm_object_get(&ctx->lmcf->store, &id, &object);
@@ -79,12 +89,12 @@ ngx_http_llm_has_objects(ngx_http_llm_ctx_t *ctx)
 /* "/ID", "/ID/content" */
 
 static ngx_int_t
-ngx_http_llm_id_of_path(ngx_http_llm_ctx_t *ctx, ngx_str_t *id)
+ngx_http_llm_id_of_path(ngx_str_t *path, ngx_str_t *id)
 {
     u_char  *p, *last;
 
-    p = ctx->rest.data + 1;
-    last = ctx->rest.data + ctx->rest.len;
+    p = path->data + 1;
+    last = path->data + path->len;
 
     id->data = p;
 
@@ -95,6 +105,45 @@ ngx_http_llm_id_of_path(ngx_http_llm_ctx_t *ctx, ngx_str_t *id)
     id->len = p - id->data;
 
     return id->len && id->len <= NGX_HTTP_LLM_ID_MAX ? NGX_OK : NGX_DECLINED;
+}
+
+
+/* "/calls/ID/hangup", "?call_id=ID" */
+
+static ngx_int_t
+ngx_http_llm_id_of_call(ngx_http_llm_ctx_t *ctx, ngx_str_t *id)
+{
+    size_t       len;
+    ngx_str_t    path;
+    llm_str_t    query;
+    llm_param_t  p;
+
+    len = ngx_http_llm_calls.len;
+
+    if (ctx->rest.len > len
+        && ngx_strncmp(ctx->rest.data, ngx_http_llm_calls.data, len) == 0)
+    {
+        path.data = ctx->rest.data + len;
+        path.len = ctx->rest.len - len;
+
+        return path.data[0] == '/' ? ngx_http_llm_id_of_path(&path, id)
+                                   : NGX_DECLINED;
+    }
+
+    query = ngx_http_llm_view(&ctx->request->args);
+
+    while (llm_query_next(&query, &p)) {
+
+        if (llm_query_is(p.name, LLM_STR("call_id"))) {
+            id->data = (u_char *) p.value.data;
+            id->len = p.value.len;
+
+            return id->len && id->len <= NGX_HTTP_LLM_ID_MAX ? NGX_OK
+                                                             : NGX_DECLINED;
+        }
+    }
+
+    return NGX_DECLINED;
 }
 
 
@@ -309,6 +358,73 @@ ngx_http_llm_object_learn_event(ngx_http_llm_ctx_t *ctx, llm_str_t data)
     if (llm_json_get(data, LLM_STR("response"), &m) == LLM_OK) {
         ngx_http_llm_keep(ctx, m.value, "id");
     }
+}
+
+
+/* "Location: /v1/realtime/calls/ID".  The client gets one below its own path.
+ */
+
+ngx_int_t
+ngx_http_llm_object_call(ngx_http_llm_ctx_t *ctx, ngx_str_t *location)
+{
+    u_char                 *p, *last;
+    ngx_str_t               id, path;
+    ngx_uint_t              status;
+    ngx_http_request_t     *r;
+    ngx_http_llm_object_t   object;
+
+    r = ctx->request;
+    status = ctx->send->frame.status.code;
+
+    if (ctx->endpoint != LLM_EP_REALTIME || r->method != NGX_HTTP_POST
+        || status < 200 || status >= 300
+        || ctx->rest.len != ngx_http_llm_calls.len
+        || ngx_strncmp(ctx->rest.data, ngx_http_llm_calls.data, ctx->rest.len)
+           != 0)
+    {
+        return NGX_OK;
+    }
+
+    last = location->data + location->len;
+
+    for (p = last; p > location->data && ngx_http_llm_is_id(p[-1]); p--) {
+        /* void */
+    }
+
+    id.data = p;
+    id.len = last - p;
+
+    if (id.len == 0 || id.len > NGX_HTTP_LLM_ID_MAX) {
+        return NGX_OK;
+    }
+
+    ngx_http_llm_object_made(ctx, &object);
+    ngx_http_llm_object_put(&ctx->lmcf->store, &id, &object);
+
+    path = r->unparsed_uri;
+    p = ngx_strlchr(path.data, path.data + path.len, '?');
+
+    if (p) {
+        path.len = p - path.data;
+    }
+
+    ctx->call.data = ngx_pnalloc(r->pool, path.len + 1 + id.len);
+    if (ctx->call.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ctx->call.len = ngx_sprintf(ctx->call.data, "%V/%V", &path, &id)
+                    - ctx->call.data;
+
+    return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_http_llm_is_id(u_char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')
+           || (c >= '0' && c <= '9') || c == '_' || c == '-';
 }
 
 

@@ -40,6 +40,7 @@ static ngx_str_t  ngx_http_llm_h_cost = ngx_string("x-llm-cost");
 static ngx_str_t  ngx_http_llm_h_retry_after = ngx_string("Retry-After");
 static ngx_str_t  ngx_http_llm_h_should_retry = ngx_string("x-should-retry");
 static ngx_str_t  ngx_http_llm_h_cache_control = ngx_string("Cache-Control");
+static ngx_str_t  ngx_http_llm_h_location = ngx_string("Location");
 
 
 ngx_int_t
@@ -90,6 +91,13 @@ ngx_http_llm_response_headers(ngx_http_llm_ctx_t *ctx)
         {
             return NGX_ERROR;
         }
+    }
+
+    if (ctx->call.len && ctx->code == LLM_CODE_NONE
+        && ngx_http_llm_add_header(r, &ngx_http_llm_h_location, &ctx->call)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
     if (level == NGX_HTTP_LLM_HEADERS_OFF) {
