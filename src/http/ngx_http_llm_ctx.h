@@ -549,8 +549,10 @@ void ngx_http_llm_meter_send(ngx_http_llm_ctx_t *ctx, llm_class_t class);
 void ngx_http_llm_meter(ngx_http_llm_ctx_t *ctx, llm_class_t class);
 
 /* upstream.c: runs one send on a fresh upstream; its end posts ctx->end.  leave
- * tears it down, from posted events and timers only. */
+ * tears it down, from posted events and timers only.  write: the output filter
+ * of a request, whose data is ctx. */
 void ngx_http_llm_upstream_start(ngx_http_llm_ctx_t *ctx);
+ngx_int_t ngx_http_llm_write(void *data, ngx_chain_t *in);
 void ngx_http_llm_upstream_leave(ngx_http_llm_ctx_t *ctx);
 
 /* park.c: peer.init of an attempt's upstream; unpark is harmless without park,

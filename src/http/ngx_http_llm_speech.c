@@ -171,7 +171,7 @@ ngx_http_llm_speech_send(void *data, ngx_chain_t *in)
     sent = 0;
 
     for ( ;; ) {
-        rc = ngx_chain_writer(&u->writer, in);
+        rc = ngx_http_llm_write(ctx, in);
 
         if (rc != NGX_OK) {
             return rc;

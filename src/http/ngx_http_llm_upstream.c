@@ -15,6 +15,7 @@
 static void ngx_http_llm_lookup_done(ngx_http_llm_lookup_t *l);
 static void ngx_http_llm_upstream_run(ngx_http_llm_ctx_t *ctx);
 static ngx_int_t ngx_http_llm_upstream_make(ngx_http_llm_ctx_t *ctx);
+static ngx_int_t ngx_http_llm_upstream_output(ngx_http_llm_ctx_t *ctx);
 static void ngx_http_llm_acquit(ngx_http_llm_ctx_t *ctx);
 static void ngx_http_llm_upstream_conf(ngx_http_llm_ctx_t *ctx);
 static ngx_int_t ngx_http_llm_create_request(ngx_http_request_t *r);
@@ -173,11 +174,51 @@ ngx_http_llm_upstream_make(ngx_http_llm_ctx_t *ctx)
         return NGX_ERROR;
     }
 
+    return ngx_http_llm_upstream_output(ctx);
+}
+
+
+static ngx_int_t
+ngx_http_llm_upstream_output(ngx_http_llm_ctx_t *ctx)
+{
+    ngx_http_upstream_t  *u;
+
+    u = ctx->request->upstream;
+    u->output.output_filter = ngx_http_llm_write;
+    u->output.filter_ctx = ctx;
+
     if (ctx->send->translated && ngx_http_llm_speech(ctx)) {
         return ngx_http_llm_speech_output(ctx);
     }
 
     return NGX_OK;
+}
+
+
+/*
+ * A provider that takes no more of a request has probably said why: its answer,
+ * or the end of its connection, is what the attempt ends with.
+ */
+
+ngx_int_t
+ngx_http_llm_write(void *data, ngx_chain_t *in)
+{
+    ngx_http_llm_ctx_t *ctx = data;
+
+    ngx_int_t             rc;
+    ngx_event_t          *wev;
+    ngx_http_upstream_t  *u;
+
+    u = ctx->request->upstream;
+    wev = u->peer.connection->write;
+
+    if (wev->error) {
+        return NGX_AGAIN;
+    }
+
+    rc = ngx_chain_writer(&u->writer, in);
+
+    return rc == NGX_ERROR && wev->error ? NGX_AGAIN : rc;
 }
 
 
