@@ -135,7 +135,7 @@ ngx_http_llm_choose_mode(ngx_http_llm_ctx_t *ctx)
         ngx_http_llm_arm(ctx, timeout->first);
     }
 
-    if (send->target->provider->record
+    if (send->target->provider->record && ctx->upload == NULL
         && send->answer != NGX_HTTP_LLM_ANSWER_DRAIN)
     {
         send->record = ngx_http_llm_record_start(
@@ -413,6 +413,10 @@ ngx_http_llm_commit(ngx_http_llm_ctx_t *ctx)
     }
 
     ngx_http_llm_serve(ctx);
+
+    if (ctx->upload) {
+        ngx_http_llm_upload_answered(ctx);
+    }
 
     if (r->header_sent) {
         return NGX_OK;

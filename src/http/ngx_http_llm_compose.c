@@ -56,7 +56,10 @@ ngx_http_llm_request_chain(ngx_http_llm_ctx_t *ctx, ngx_chain_t **chain)
     ngx_str_t                   path, type;
     llm_buf_t                   b;
     ngx_chain_t                *cl;
+    ngx_http_request_t         *r;
     ngx_http_llm_body_chain_t   body;
+
+    r = ctx->request;
 
     body.head = NULL;
     body.last = &body.head;
@@ -75,14 +78,16 @@ ngx_http_llm_request_chain(ngx_http_llm_ctx_t *ctx, ngx_chain_t **chain)
         size += (size_t) body.length;
     }
 
-    mem = ngx_palloc(ctx->request->pool, size);
+    mem = ngx_palloc(r->pool, size);
     if (mem == NULL) {
         return NGX_ERROR;
     }
 
     llm_buf_init(&b, mem, size);
 
-    if (ngx_http_llm_compose_head(ctx, &path, &type, body.length, &b)
+    if (ngx_http_llm_compose_head(ctx, &path, &type,
+                                  ctx->upload ? ngx_http_llm_upload_length(ctx)
+                                              : body.length, &b)
         != NGX_OK)
     {
         return NGX_ERROR;
@@ -101,12 +106,12 @@ ngx_http_llm_request_chain(ngx_http_llm_ctx_t *ctx, ngx_chain_t **chain)
     }
 
     if (b.full) {
-        ngx_log_error(NGX_LOG_ERR, ctx->request->connection->log, 0,
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                       "llm request head is too large");
         return NGX_ERROR;
     }
 
-    ctx->request->upstream->uri = path;
+    r->upstream->uri = path;
 
     return ngx_http_llm_link_request(ctx, &b, body.head, chain);
 }
@@ -248,7 +253,10 @@ ngx_http_llm_compose_head(ngx_http_llm_ctx_t *ctx, ngx_str_t *path,
 
     llm_buf_str(b, LLM_STR(CRLF "User-Agent: ngx_http_llm_gateway" CRLF));
 
-    if (length || r->method == NGX_HTTP_POST) {
+    if (length < 0) {
+        llm_buf_str(b, LLM_STR("Transfer-Encoding: chunked" CRLF));
+
+    } else if (length || r->method == NGX_HTTP_POST) {
         llm_buf_str(b, LLM_STR("Content-Length: "));
         llm_buf_put(b, number, ngx_sprintf(number, "%O", length) - number);
         llm_buf_str(b, LLM_STR(CRLF));

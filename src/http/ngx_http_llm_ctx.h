@@ -26,6 +26,7 @@
  * whole.c               ... that is no stream, where one was promised
  * heartbeat.c           signs of life in front of it, and in it
  * resume.c, told.c      a cut stream goes on with another answer; what it is
+ * upload.c              a body that goes to the provider as it comes
  * upgrade.c, tunnel.c   WebSocket: the handshake, and the session behind it
  * respond.c             everything the module answers by itself
  * shed.c                its priority, and whether it is let in at all
@@ -62,6 +63,7 @@ typedef struct ngx_http_llm_relay_s   ngx_http_llm_relay_t;
 typedef struct ngx_http_llm_resume_s  ngx_http_llm_resume_t;
 typedef struct ngx_http_llm_sound_s  ngx_http_llm_sound_t;
 typedef struct ngx_http_llm_tunnel_s  ngx_http_llm_tunnel_t;
+typedef struct ngx_http_llm_upload_s  ngx_http_llm_upload_t;
 
 
 /* What the request is waiting for. */
@@ -195,6 +197,7 @@ struct ngx_http_llm_ctx_s {
     ngx_http_llm_object_t       *home;        /* of its session; else NULL */
     ngx_str_t                    session;       /* its name; or empty */
     ngx_http_llm_tunnel_t       *tunnel;        /* NULL: no session */
+    ngx_http_llm_upload_t       *upload;        /* NULL: the body is here */
     ngx_http_llm_admission_t    *admission;     /* NULL: no rule applies */
     ngx_str_t                    raw_audio;   /* file extension of a raw body */
     ngx_str_t                    system;        /* rendered prompts, escaped */
@@ -390,6 +393,22 @@ ngx_uint_t ngx_http_llm_says_json(ngx_http_request_t *r);
 llm_code_t ngx_http_llm_realtime_facts(ngx_http_llm_ctx_t *ctx,
     llm_str_t *message);
 ngx_int_t ngx_http_llm_realtime_args(ngx_http_llm_ctx_t *ctx, ngx_str_t *args);
+
+/*
+ * upload.c.  wanted: whether the body may pass unread.  begin: it does, and is
+ * not here yet (ctx->upload).  length: of it, -1 when nobody knows.  output: of
+ * this attempt's upstream.  answered: at the commit.  lost, parked: its peer
+ * has failed, around the call of peer.get that follows.  broken: the client's
+ * body is what ended an upstream.
+ */
+ngx_uint_t ngx_http_llm_upload_wanted(ngx_http_llm_ctx_t *ctx);
+ngx_int_t ngx_http_llm_upload_begin(ngx_http_llm_ctx_t *ctx);
+off_t ngx_http_llm_upload_length(ngx_http_llm_ctx_t *ctx);
+void ngx_http_llm_upload_output(ngx_http_llm_ctx_t *ctx);
+void ngx_http_llm_upload_answered(ngx_http_llm_ctx_t *ctx);
+void ngx_http_llm_upload_lost(ngx_http_llm_ctx_t *ctx);
+void ngx_http_llm_upload_parked(ngx_http_llm_ctx_t *ctx);
+ngx_uint_t ngx_http_llm_upload_broken(ngx_http_llm_ctx_t *ctx, ngx_int_t rc);
 
 /*
  * upgrade.c.  wants_upgrade: to WebSocket, which is possible.  check: makes

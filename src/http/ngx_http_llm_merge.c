@@ -16,6 +16,8 @@ static void ngx_http_llm_merge_whole(ngx_http_llm_loc_conf_t *prev,
     ngx_http_llm_loc_conf_t *conf);
 static void ngx_http_llm_merge_pass(ngx_http_core_loc_conf_t *clcf,
     ngx_http_llm_loc_conf_t *prev, ngx_http_llm_loc_conf_t *conf);
+static ngx_int_t ngx_http_llm_merge_buffering(ngx_conf_t *cf,
+    ngx_http_llm_loc_conf_t *prev, ngx_http_llm_loc_conf_t *conf);
 static ngx_int_t ngx_http_llm_merge_check(ngx_conf_t *cf,
     ngx_http_llm_loc_conf_t *conf);
 static ngx_int_t ngx_http_llm_link_pass(ngx_conf_t *cf,
@@ -39,6 +41,7 @@ ngx_http_llm_create_loc_conf(ngx_conf_t *cf)
     llcf->auth = NGX_CONF_UNSET_UINT;
     llcf->headers = NGX_CONF_UNSET_UINT;
     llcf->heartbeat = NGX_CONF_UNSET_MSEC;
+    llcf->request_buffering = NGX_CONF_UNSET;
     llcf->buffer_size = NGX_CONF_UNSET_SIZE;
     llcf->max_answer = NGX_CONF_UNSET_SIZE;
     llcf->max_event = NGX_CONF_UNSET_SIZE;
@@ -79,7 +82,8 @@ ngx_http_llm_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         ngx_http_llm_merge_pass(clcf, prev, conf);
     }
 
-    if (ngx_http_llm_merge_check(cf, conf) != NGX_OK
+    if (ngx_http_llm_merge_buffering(cf, prev, conf) != NGX_OK
+        || ngx_http_llm_merge_check(cf, conf) != NGX_OK
         || ngx_http_llm_policy_merge(cf, prev, conf) != NGX_OK
         || ngx_http_llm_app_merge(cf, prev, conf) != NGX_OK
         || ngx_http_llm_admin_merge(cf, prev, conf) != NGX_OK)
@@ -164,6 +168,29 @@ ngx_http_llm_merge_pass(ngx_http_core_loc_conf_t *clcf,
     if (conf->endpoint == LLM_EP_UNKNOWN) {
         conf->endpoint = prev->endpoint;
     }
+}
+
+
+/* Inherited, it is for those of the inner locations that can do so. */
+
+static ngx_int_t
+ngx_http_llm_merge_buffering(ngx_conf_t *cf, ngx_http_llm_loc_conf_t *prev,
+    ngx_http_llm_loc_conf_t *conf)
+{
+    if (conf->request_buffering == 0 && conf->enabled
+        && (conf->endpoint != LLM_EP_PASSTHROUGH
+            || conf->analyze_name.len || conf->transcribe))
+    {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"llm_request_buffering off\" needs \"llm_endpoint "
+                      "passthrough\": any other body is read before it is "
+                      "sent in %s:%ui", conf->file, conf->line);
+        return NGX_ERROR;
+    }
+
+    ngx_conf_merge_value(conf->request_buffering, prev->request_buffering, 1);
+
+    return NGX_OK;
 }
 
 

@@ -64,6 +64,10 @@ ngx_http_llm_get_peer(ngx_peer_connection_t *pc, void *data)
 
     send = ctx->send;
 
+    if (ctx->upload) {
+        ngx_http_llm_upload_parked(ctx);
+    }
+
     if (send->gets++ == 0) {
         return ngx_http_llm_first_peer(ctx, pc);
     }
@@ -290,6 +294,10 @@ ngx_http_llm_free_peer(ngx_peer_connection_t *pc, void *data, ngx_uint_t state)
     send->eof = (c && c->read->eof && !c->read->error);
 
     ngx_http_llm_relay_unwrap(ctx, c);
+
+    if (ctx->upload && (state & NGX_PEER_FAILED)) {
+        ngx_http_llm_upload_lost(ctx);
+    }
 
 #if (NGX_HTTP_SSL)
     if ((state & NGX_PEER_FAILED) && c && c->ssl && !send->cached

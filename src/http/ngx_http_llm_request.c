@@ -16,13 +16,14 @@
 
 static ngx_int_t ngx_http_llm_refuse_unread(ngx_http_llm_ctx_t *ctx,
     llm_code_t code, llm_str_t message);
-static ngx_int_t ngx_http_llm_read_body(ngx_http_request_t *r);
+static ngx_int_t ngx_http_llm_read_body(ngx_http_llm_ctx_t *ctx);
 static ngx_int_t ngx_http_llm_request_id(ngx_http_llm_ctx_t *ctx);
 static llm_code_t ngx_http_llm_check_headers(ngx_http_llm_ctx_t *ctx);
 static llm_code_t ngx_http_llm_scan_headers(ngx_http_llm_ctx_t *ctx);
 static ngx_uint_t ngx_http_llm_header_is(ngx_table_elt_t *h,
     const char *name);
 static void ngx_http_llm_body_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_llm_have_body(ngx_http_llm_ctx_t *ctx);
 static llm_code_t ngx_http_llm_read_form(ngx_http_llm_ctx_t *ctx,
     llm_str_t *message);
 static llm_code_t ngx_http_llm_read_audio(ngx_http_llm_ctx_t *ctx,
@@ -79,7 +80,7 @@ ngx_http_llm_handler(ngx_http_request_t *r)
         return ngx_http_llm_refuse_unread(ctx, code, message);
     }
 
-    return ngx_http_llm_read_body(r);
+    return ngx_http_llm_read_body(ctx);
 }
 
 
@@ -96,10 +97,14 @@ ngx_http_llm_refuse_unread(ngx_http_llm_ctx_t *ctx, llm_code_t code,
 
 
 static ngx_int_t
-ngx_http_llm_read_body(ngx_http_request_t *r)
+ngx_http_llm_read_body(ngx_http_llm_ctx_t *ctx)
 {
-    ngx_int_t  rc;
+    ngx_int_t            rc;
+    ngx_http_request_t  *r;
 
+    r = ctx->request;
+
+    r->request_body_no_buffering = ngx_http_llm_upload_wanted(ctx);
     r->request_body_in_single_buf = 1;
     r->request_body_file_log_level = NGX_LOG_INFO;
 
@@ -313,7 +318,7 @@ ngx_http_llm_body_handler(ngx_http_request_t *r)
 
     message = LLM_NOSTR;
 
-    if (ngx_http_llm_view_body(ctx) != NGX_OK) {
+    if (ngx_http_llm_have_body(ctx) != NGX_OK) {
         ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
         return;
     }
@@ -368,6 +373,16 @@ ngx_http_llm_body_handler(ngx_http_request_t *r)
     ngx_http_llm_mirror_choose(ctx);
     ngx_http_llm_release_body(ctx);
     ngx_http_llm_attempt_start(ctx);
+}
+
+
+/* nginx turns the flag off where all of the body has come. */
+
+static ngx_int_t
+ngx_http_llm_have_body(ngx_http_llm_ctx_t *ctx)
+{
+    return ctx->request->request_body_no_buffering
+           ? ngx_http_llm_upload_begin(ctx) : ngx_http_llm_view_body(ctx);
 }
 
 

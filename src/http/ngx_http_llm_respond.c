@@ -77,6 +77,11 @@ ngx_http_llm_response_headers(ngx_http_llm_ctx_t *ctx)
     level = ctx->llcf->headers;
     early = ngx_http_llm_is_early(ctx);
 
+    if (r->reading_body) {
+        /* nginx would say so only after it has promised the contrary */
+        r->keepalive = 0;
+    }
+
     if (!early) {
         ngx_http_llm_feedback_open(ctx);
     }

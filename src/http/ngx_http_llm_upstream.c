@@ -187,6 +187,11 @@ ngx_http_llm_upstream_output(ngx_http_llm_ctx_t *ctx)
     u->output.output_filter = ngx_http_llm_write;
     u->output.filter_ctx = ctx;
 
+    if (ctx->upload) {
+        ngx_http_llm_upload_output(ctx);
+        return NGX_OK;
+    }
+
     if (ctx->send->translated && ngx_http_llm_speech(ctx)) {
         return ngx_http_llm_speech_output(ctx);
     }
@@ -340,6 +345,11 @@ ngx_http_llm_finalize_request(ngx_http_request_t *r, ngx_int_t rc)
     }
 
     if (rc == NGX_DONE) {
+        return;
+    }
+
+    if (ctx->upload && ngx_http_llm_upload_broken(ctx, rc)) {
+        ngx_http_llm_settle(ctx, LLM_CLASS_CLIENT_GONE);
         return;
     }
 

@@ -305,6 +305,9 @@ refused('a backoff that is no range', qr/"backoff=1s"/, $P, 'location / { llm_pa
 refused('a backoff upside down', qr/"backoff=5s\.\.1s"/, $P, 'location / { llm_pass p; llm_retry 2 backoff=5s..1s; }');
 refused('an unknown option of llm_retry', qr/"luck=1"/, $P, 'location / { llm_pass p; llm_retry 2 luck=1; }');
 refused('llm_response_headers of an unknown kind', [ qr/"some"/, qr/route/ ], $P, 'location / { llm_pass p; llm_response_headers some; }');
+refused('a body that is read, unbuffered', [ qr/"llm_request_buffering off" needs "llm_endpoint passthrough"/, qr/nginx\.conf:\d+/ ], $P, 'location / { llm_pass p; llm_request_buffering off; }');
+refused('an upload that is wrapped, unbuffered', qr/"llm_request_buffering off" needs/, "$P $M", 'location / { llm_pass m; llm_transcribe; llm_endpoint passthrough; llm_request_buffering off; }');
+refused('buffering by half', qr/"half"/, "$P llm_request_buffering half;");
 refused('an unknown endpoint', qr/"chat"|"chatter"/, $P, 'location / { llm_pass p; llm_endpoint chatter; }');
 refused('a zone without a size', qr/"t2"/, 'llm_zone t2;');
 refused('a zone that is too small', qr/"t3:1k"|too small/, 'llm_zone t3:1k;');
