@@ -315,7 +315,7 @@ struct ngx_http_llm_loc_conf_s {
     llm_msec_t                   session_ttl;
     ngx_uint_t                   session_set;
     ngx_msec_t                   heartbeat;     /* llm_heartbeat; 0: off */
-    ngx_flag_t                   request_buffering;
+    ngx_flag_t                   request_buffering;   /* llm_... */
     size_t                       buffer_size;   /* llm_buffer_size, 16k */
     size_t                       max_answer;    /* llm_max_answer_size, 32m */
     size_t                       max_event;     /* llm_max_event_size, 1m */

@@ -427,6 +427,11 @@ ngx_http_llm_commit(ngx_http_llm_ctx_t *ctx)
         ngx_http_llm_relay_leave(ctx);
     }
 
+    if (ctx->relay == NULL) {
+        /* it may still be sending the request, and fail at that: an end, too */
+        ctx->conf.next_upstream = 0;
+    }
+
     /* nginx arms it before every read from here on */
     ctx->conf.read_timeout = send->target->provider->timeout.idle;
 

@@ -253,9 +253,9 @@ ngx_http_llm_upload_answered(ngx_http_llm_ctx_t *ctx)
 
 
 /*
- * nginx ends a request whose body was sent unbuffered when its peer fails.  Of
- * an attempt that failed before its commit we want to hear in peer.get(), as of
- * any other; what has been sent cannot be sent again, nor be rewound.
+ * nginx ends a request whose body was sent unbuffered when its peer fails.  We
+ * want to hear of it in peer.get(), as of any other attempt; what has been sent
+ * cannot be sent again, nor be rewound.
  */
 
 void
@@ -265,7 +265,7 @@ ngx_http_llm_upload_lost(ngx_http_llm_ctx_t *ctx)
 
     u = ctx->request->upstream;
 
-    if (!ctx->committed && u->request_sent) {
+    if (u->request_sent) {
         ctx->request->request_body_no_buffering = 0;
         u->request_bufs = NULL;
     }

@@ -211,19 +211,24 @@ ngx_http_llm_write(void *data, ngx_chain_t *in)
     ngx_http_llm_ctx_t *ctx = data;
 
     ngx_int_t             rc;
-    ngx_event_t          *wev;
+    ngx_connection_t     *c;
     ngx_http_upstream_t  *u;
 
     u = ctx->request->upstream;
-    wev = u->peer.connection->write;
+    c = u->peer.connection;
 
-    if (wev->error) {
+    if (c->write->error) {
         return NGX_AGAIN;
     }
 
     rc = ngx_chain_writer(&u->writer, in);
 
-    return rc == NGX_ERROR && wev->error ? NGX_AGAIN : rc;
+    if (rc == NGX_ERROR && c->write->error) {
+        ngx_post_event(c->read, &ngx_posted_events);
+        return NGX_AGAIN;
+    }
+
+    return rc;
 }
 
 
