@@ -10,6 +10,8 @@
 #define NGX_HTTP_LLM_RETRY_AFTER   5        /* seconds, when nobody knows */
 
 
+static ngx_int_t ngx_http_llm_answer_headers(ngx_http_llm_ctx_t *ctx,
+    ngx_uint_t early);
 static ngx_int_t ngx_http_llm_route_headers(ngx_http_llm_ctx_t *ctx);
 static ngx_int_t ngx_http_llm_target_headers(ngx_http_llm_ctx_t *ctx,
     ngx_http_llm_send_t *send);
@@ -69,7 +71,7 @@ ngx_http_llm_add_header(ngx_http_request_t *r, ngx_str_t *name,
 ngx_int_t
 ngx_http_llm_response_headers(ngx_http_llm_ctx_t *ctx)
 {
-    ngx_str_t            id, value;
+    ngx_str_t            id;
     ngx_uint_t           level, early;
     ngx_http_request_t  *r;
 
@@ -86,22 +88,7 @@ ngx_http_llm_response_headers(ngx_http_llm_ctx_t *ctx)
         ngx_http_llm_feedback_open(ctx);
     }
 
-    if (early
-        || (ctx->committed && ctx->send->answer == NGX_HTTP_LLM_ANSWER_EVENTS))
-    {
-        ngx_str_set(&value, "no-cache");
-
-        if (ngx_http_llm_add_header(r, &ngx_http_llm_h_cache_control, &value)
-            != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-    }
-
-    if (ctx->call.len && ctx->code == LLM_CODE_NONE
-        && ngx_http_llm_add_header(r, &ngx_http_llm_h_location, &ctx->call)
-           != NGX_OK)
-    {
+    if (ngx_http_llm_answer_headers(ctx, early) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -144,6 +131,35 @@ ngx_http_llm_response_headers(ngx_http_llm_ctx_t *ctx)
     }
 
     return NGX_OK;
+}
+
+
+/* What an answer has whoever may know the rest. */
+
+static ngx_int_t
+ngx_http_llm_answer_headers(ngx_http_llm_ctx_t *ctx, ngx_uint_t early)
+{
+    ngx_str_t  value;
+
+    if (early
+        || (ctx->committed && ctx->send->answer == NGX_HTTP_LLM_ANSWER_EVENTS))
+    {
+        ngx_str_set(&value, "no-cache");
+
+        if (ngx_http_llm_add_header(ctx->request, &ngx_http_llm_h_cache_control,
+                                    &value)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    if (ctx->call.len == 0 || ctx->code != LLM_CODE_NONE) {
+        return NGX_OK;
+    }
+
+    return ngx_http_llm_add_header(ctx->request, &ngx_http_llm_h_location,
+                                   &ctx->call);
 }
 
 
