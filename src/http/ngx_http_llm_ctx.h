@@ -21,6 +21,7 @@
  * upstream.c, park.c    one attempt on a fresh ngx_http_upstream_t
  * head.c, frame.c       an answer's head and the framing of its body
  * answer.c, events.c    the answer up to the commit, and its events
+ * classify.c            a whole one is read
  * stream.c              what goes through after the commit, and its end
  * relay.c               ... of an answer that we send ourselves
  * whole.c               ... that is no stream, where one was promised
@@ -606,14 +607,17 @@ ngx_table_elt_t *ngx_http_llm_find_header(ngx_http_request_t *r,
 ngx_int_t ngx_http_llm_parse_head(ngx_http_llm_ctx_t *ctx);
 
 /* answer.c: u->process_header of every attempt; the commit of one; its end, for
- * process_header to return; the timer of what is read next; whether a body
- * without length was whole when its connection ended; what was collected or
- * drained, read into send->outcome. */
+ * process_header to return; the timer of what is read next; whether a type
+ * begins like that; whether a body without length was whole when its connection
+ * ended. */
 ngx_int_t ngx_http_llm_process_header(ngx_http_request_t *r);
 void ngx_http_llm_serve(ngx_http_llm_ctx_t *ctx);
 ngx_int_t ngx_http_llm_end(ngx_http_llm_ctx_t *ctx);
 void ngx_http_llm_arm(ngx_http_llm_ctx_t *ctx, ngx_msec_t timeout);
+ngx_uint_t ngx_http_llm_type_is(ngx_str_t *type, const char *prefix);
 ngx_uint_t ngx_http_llm_answer_eof(ngx_http_llm_ctx_t *ctx);
+
+/* classify.c: what was collected or drained, read into send->outcome. */
 void ngx_http_llm_answer_classify(ngx_http_llm_ctx_t *ctx);
 
 /* frame.c: decodes the framing of b and hands the bytes to the reader of the
