@@ -40,6 +40,30 @@ static const llm_json_want_t  llm_legacy_request[LLM_LR_COUNT] = {
 };
 
 
+/* A first look, which most requests end with: no string begins like that. */
+static int
+llm_legacy_seems(llm_str_t body)
+{
+    const unsigned char  *p, *end;
+
+    static const char  begin[] = "\"function";
+
+    end = body.data + body.len;
+
+    for (p = body.data;
+         (p = memchr(p, '"', (size_t) (end - p))) != NULL
+         && (size_t) (end - p) >= sizeof(begin);
+         p++)
+    {
+        if (memcmp(p, begin, sizeof(begin) - 1) == 0) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
 static llm_rc_t
 llm_legacy_pick(llm_str_t body, llm_json_want_t *want)
 {
@@ -294,7 +318,8 @@ llm_chat_request(llm_str_t body, llm_buf_t *out, llm_loss_t *loss)
     llm_json_want_t    want[LLM_LR_COUNT];
     llm_json_member_t  m;
 
-    if (llm_legacy_pick(body, want) != LLM_OK || !llm_legacy_there(want)
+    if (!llm_legacy_seems(body)
+        || llm_legacy_pick(body, want) != LLM_OK || !llm_legacy_there(want)
         || llm_json_begin(&it, body) != LLM_OK)
     {
         return LLM_AGAIN;
@@ -333,7 +358,8 @@ llm_chat_asked(llm_reply_t *r, llm_str_t body)
 {
     llm_json_want_t  want[LLM_LR_COUNT];
 
-    r->legacy = llm_legacy_pick(body, want) == LLM_OK
+    r->legacy = llm_legacy_seems(body)
+                && llm_legacy_pick(body, want) == LLM_OK
                 && llm_legacy_says(&want[LLM_LR_FUNCTIONS])
                 && !llm_legacy_says(&want[LLM_LR_TOOLS]);
 }
