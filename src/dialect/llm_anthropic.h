@@ -55,6 +55,10 @@ int llm_anthropic_takes_budget(llm_str_t model);
 int llm_anthropic_takes_schema(llm_str_t model);
 int llm_anthropic_takes_sampling(llm_str_t model);
 
+/* Appends a JSON Schema as structured outputs take it: every object closed, and
+ * without the bounds that they refuse. */
+void llm_anthropic_schema(llm_str_t schema, llm_buf_t *out);
+
 /* The counters of a usage object, and usage as they make it: its input counts
  * what was read from and written to the cache as well. */
 void llm_anthropic_usage(llm_str_t object, llm_usage_t *usage,

@@ -344,7 +344,7 @@ llm_ask_output(llm_ask_t *a)
     if (a->schema.len) {
         llm_buf_str(a->out, LLM_STR("\"format\":{\"type\":\"json_schema\","
                                     "\"schema\":"));
-        llm_buf_str(a->out, a->schema);
+        llm_anthropic_schema(a->schema, a->out);
         llm_buf_str(a->out, LLM_STR("}"));
     }
 

@@ -275,12 +275,60 @@ test_schema(void)
         is_int(llm_json_check(s), LLM_OK, "... JSON");
         is_int(llm_openai_has(s, LLM_STR(",\"output_config\":{\"format\":"
                               "{\"type\":\"json_schema\",\"schema\":{\"type\""
-                              ": \"object\",\"title\":\"\\n\"}}}")),
+                              ":\"object\",\"title\":\"\\n\","
+                              "\"additionalproperties\":false}}}")),
                t[i].native, "... asked for");
         is_int(llm_openai_has(s, LLM_STR("code fence.\\n\\n{\\\"type\\\": "
                               "\\\"object\\\",\\\"title\\\":\\\"\\\\n"
                               "\\\"}\"}],\"messages\"")),
                !t[i].native, "... or told");
+    }
+}
+
+
+/* Objects are closed, bounds are left out; names and values are nobody's. */
+static void
+test_closed(void)
+{
+    size_t                i;
+    llm_buf_t             out;
+    static unsigned char  mem[4096];
+
+    static const struct {
+        const char  *schema;
+        const char  *want;
+    } t[] = {
+        { "{}", "{}" },
+        { "true", "true" },
+        { "{\"type\":\"string\",\"maxLength\":9}", "{\"type\":\"string\"}" },
+        { "{\"type\":[\"object\",\"null\"]}",
+          "{\"type\":[\"object\",\"null\"],\"additionalProperties\":false}" },
+        { "{ \"additionalProperties\" : true , \"type\" : \"object\" }",
+          "{\"type\":\"object\",\"additionalProperties\":false}" },
+        { "{\"type\":\"object\",\"properties\":{\"type\":{\"type\":"
+          "\"object\"},\"minimum\":{\"minimum\":1,\"enum\":[{\"type\":"
+          "\"object\",\"minimum\":1}]}}}",
+          "{\"type\":\"object\",\"properties\":{\"type\":{\"type\":"
+          "\"object\",\"additionalProperties\":false},\"minimum\":{\"enum\":"
+          "[{\"type\":\"object\",\"minimum\":1}]}},"
+          "\"additionalProperties\":false}" },
+        { "{\"anyOf\":[{\"type\":\"object\"},{\"items\":{\"type\":"
+          "\"object\"},\"minItems\":1},{\"minItems\":2}]}",
+          "{\"anyOf\":[{\"type\":\"object\",\"additionalProperties\":false},"
+          "{\"items\":{\"type\":\"object\",\"additionalProperties\":false},"
+          "\"minItems\":1},{}]}" },
+        { "{\"$defs\":{\"a\":{\"t\\u0079pe\":\"object\"}},\"$ref\":"
+          "\"#/$defs/a\"}",
+          "{\"$defs\":{\"a\":{\"t\\u0079pe\":\"object\","
+          "\"additionalProperties\":false}},\"$ref\":\"#/$defs/a\"}" },
+        { "{\"properties\":[1],\"items\":null}",
+          "{\"properties\":[1],\"items\":null}" }
+    };
+
+    for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+        llm_buf_init(&out, mem, sizeof(mem));
+        llm_anthropic_schema(tap_c(t[i].schema), &out);
+        is_str(llm_buf_view(&out), t[i].want, t[i].schema);
     }
 }
 
@@ -612,6 +660,7 @@ main(void)
     test_refusals();
     test_requests();
     test_schema();
+    test_closed();
     test_thoughts();
     test_foreign();
     test_sampling();
