@@ -144,11 +144,12 @@ $r = upload('/transcribe');
 unlike($r->body, qr/text\.done/, 'an error in the middle');
 is(logged($r)->{class}, 'cut', '... is a cut');
 
+$up->reset;
 $up->on('/a/*' => event_script($delta[0], [ 'hang' ]));
 $c = ask('/transcribe', {});
 Test::LLM::Client::run(10, $c, sub { ($c->body // '') =~ /Hello/ });
 $c->abort;
-ok(wait_for(sub { ($up->received)[-1]{gone} }), 'a client that leaves: so does the gateway');
+ok(wait_for(sub { ($up->received)[-1]{gone} }, 20), 'a client that leaves: so does the gateway');
 is(logged($c)->{class}, 'client_gone', '... and nobody is to blame');
 
 finish();
