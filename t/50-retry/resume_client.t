@@ -112,7 +112,7 @@ for my $how ('', 'hard') {
     ok(wait_for(sub { !grep { !$_->{closed} } $up->connections }, 3), '... its connection closes');
 
     # a backoff is random, down to nothing; this is not
-    answers(cut(@cut), reply(500, { 'Retry-After' => 20 }, '{"error":{"message":"x"}}'));
+    answers(cut(@cut), reply(500, { 'Retry-After' => 15 }, '{"error":{"message":"x"}}'));
     $c = begin('backoff');
     run_all(2, $c, sub { $up->count('/b/*') });
     run_all(0.05, $c);

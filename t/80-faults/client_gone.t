@@ -134,9 +134,9 @@ for my $how ('', 'hard') {
     gone("$kind: while an answer is collected", $c, $how);
     closed();
 
-    # between two attempts
+    # between two attempts; a backoff is random, down to nothing, this is not
     $up->reset;
-    $up->on('/a/*' => reply(500, {}, '{"error":{"message":"x"}}'));
+    $up->on('/a/*' => reply(500, { 'Retry-After' => 15 }, '{"error":{"message":"x"}}'));
     $c = begin('a');
     run_all(3, $c, sub { $up->count });
     run_all(0.2, $c);
