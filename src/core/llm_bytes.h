@@ -38,18 +38,18 @@ llm_bytes_in(unsigned char c, llm_bytes_set_t set)
 
 #if defined(__SSE2__)
 
-/* One bit for each of 16 bytes; `set` is a constant that folds away. */
-static inline uint64_t
-llm_bytes_mask(const unsigned char *p, llm_bytes_set_t set)
+/* The top bit of each of 16 bytes that is in the set; `set` is a constant that
+ * folds away. */
+static inline __m128i
+llm_bytes_vector(const unsigned char *p, llm_bytes_set_t set)
 {
     __m128i  v, m;
 
     v = _mm_loadu_si128((const __m128i *) (const void *) p);
 
     if (set == LLM_BYTES_LINE) {
-        m = _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('\n')),
-                         _mm_cmpeq_epi8(v, _mm_set1_epi8('\r')));
-        return (unsigned) _mm_movemask_epi8(m);
+        return _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('\n')),
+                            _mm_cmpeq_epi8(v, _mm_set1_epi8('\r')));
     }
 
     m = _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')),
@@ -57,11 +57,15 @@ llm_bytes_mask(const unsigned char *p, llm_bytes_set_t set)
     m = _mm_or_si128(m,
                      _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1f)), v));
 
-    if (set == LLM_BYTES_WRITE) {
-        m = _mm_or_si128(m, v);
-    }
+    return set == LLM_BYTES_WRITE ? _mm_or_si128(m, v) : m;
+}
 
-    return (unsigned) _mm_movemask_epi8(m);
+
+/* One bit for each of 16 bytes. */
+static inline uint64_t
+llm_bytes_mask(const unsigned char *p, llm_bytes_set_t set)
+{
+    return (unsigned) _mm_movemask_epi8(llm_bytes_vector(p, set));
 }
 
 #else
@@ -119,6 +123,25 @@ llm_bytes_mask(const unsigned char *p, llm_bytes_set_t set)
 #endif
 
 
+/* Whether any of 64 bytes is in the set. */
+static inline int
+llm_bytes_any64(const unsigned char *p, llm_bytes_set_t set)
+{
+#if defined(__SSE2__)
+    __m128i  m;
+
+    m = _mm_or_si128(_mm_or_si128(llm_bytes_vector(p, set),
+                                  llm_bytes_vector(p + 16, set)),
+                     _mm_or_si128(llm_bytes_vector(p + 32, set),
+                                  llm_bytes_vector(p + 48, set)));
+    return _mm_movemask_epi8(m) != 0;
+#else
+    return (llm_bytes_mask(p, set) | llm_bytes_mask(p + 16, set)
+            | llm_bytes_mask(p + 32, set) | llm_bytes_mask(p + 48, set)) != 0;
+#endif
+}
+
+
 static inline uint64_t
 llm_bytes_mask64(const unsigned char *p, llm_bytes_set_t set)
 {
@@ -146,11 +169,7 @@ llm_bytes_find(const unsigned char *p, const unsigned char *end,
         p += 16;
     }
 
-    while (end - p >= 64) {
-        m = llm_bytes_mask64(p, set);
-        if (m) {
-            return p + __builtin_ctzll(m);
-        }
+    while (end - p >= 64 && !llm_bytes_any64(p, set)) {
         p += 64;
     }
 

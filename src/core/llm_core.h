@@ -40,10 +40,49 @@ typedef uint64_t  llm_msec_t;
 #define LLM_NEVER  UINT64_MAX
 
 
+/* Names are short: words that overlap do what a call of memcmp() would. */
+static inline int
+llm_bytes_eq(const unsigned char *a, const unsigned char *b, size_t n)
+{
+    uint32_t  c[2], d[2];
+    uint64_t  x[2], y[2];
+
+    if (n > 16) {
+        return memcmp(a, b, n) == 0;
+    }
+
+    if (n >= 8) {
+        memcpy(&x[0], a, 8);
+        memcpy(&x[1], a + n - 8, 8);
+        memcpy(&y[0], b, 8);
+        memcpy(&y[1], b + n - 8, 8);
+        return ((x[0] ^ y[0]) | (x[1] ^ y[1])) == 0;
+    }
+
+    if (n >= 4) {
+        memcpy(&c[0], a, 4);
+        memcpy(&c[1], a + n - 4, 4);
+        memcpy(&d[0], b, 4);
+        memcpy(&d[1], b + n - 4, 4);
+        return ((c[0] ^ d[0]) | (c[1] ^ d[1])) == 0;
+    }
+
+    while (n) {
+        n--;
+
+        if (a[n] != b[n]) {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
 static inline int
 llm_str_eq(llm_str_t a, llm_str_t b)
 {
-    return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
+    return a.len == b.len && llm_bytes_eq(a.data, b.data, a.len);
 }
 
 

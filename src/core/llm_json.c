@@ -99,6 +99,7 @@ llm_json_reach(llm_json_scan_t *s, llm_json_iter_t *it, llm_str_t *key,
 
     key->len = 0;
     key->data = p;
+    s->escaped = 0;
 
     if (it->close == '}') {
         p = llm_json_key(s, p, key);
@@ -120,6 +121,8 @@ llm_json_step(llm_json_scan_t *s, llm_json_iter_t *it, llm_json_member_t *m)
     if (rc != LLM_OK) {
         return rc;
     }
+
+    m->escaped = s->escaped & 1;
 
     p = llm_json_value(s, value);
     if (p == NULL) {
@@ -166,27 +169,24 @@ static llm_rc_t
 llm_json_take(llm_json_scan_t *s, const llm_json_member_t *m,
     llm_json_want_t *want, size_t want_n, uint64_t lengths)
 {
-    int                   escaped;
     size_t                i;
     const unsigned char  *end;
 
-    escaped = m->key.len && memchr(m->key.data, '\\', m->key.len) != NULL;
-
-    if (!escaped && !(lengths & LLM_JSON_LENGTH(m->key))) {
+    if (!m->escaped && !(lengths & LLM_JSON_LENGTH(m->key))) {
         return LLM_OK;
     }
 
     for (i = 0; i < want_n; i++) {
 
-        if (m->key.len != want[i].name.len && !escaped) {
+        if (m->key.len != want[i].name.len && !m->escaped) {
             continue;
         }
 
-        if (escaped ? !llm_json_key_is(m->key, want[i].name)
-                    : !llm_str_eq(m->key, want[i].name))
+        if (m->escaped ? !llm_json_key_is(m->key, want[i].name)
+                       : !llm_str_eq(m->key, want[i].name))
         {
             if (want[i].strict
-                && llm_json_resembles(m->key, escaped, want[i].name))
+                && llm_json_resembles(m->key, m->escaped, want[i].name))
             {
                 (void) llm_json_fail(s, m->key.data - 1, LLM_JSON_E_DUPLICATE);
                 return LLM_BAD;
@@ -210,6 +210,7 @@ llm_json_take(llm_json_scan_t *s, const llm_json_member_t *m,
 
         want[i].value = m->value;
         want[i].kind = m->kind;
+        break;
     }
 
     return LLM_OK;

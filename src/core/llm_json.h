@@ -26,6 +26,7 @@ typedef struct {
     llm_str_t        key;               /* raw text between the quotes */
     llm_str_t        value;             /* raw text of the value */
     llm_json_kind_t  kind;
+    unsigned         escaped:1;         /* the key has escapes */
 } llm_json_member_t;
 
 typedef struct {

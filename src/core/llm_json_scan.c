@@ -122,6 +122,12 @@ llm_json_string_rest(llm_json_scan_t *s, const unsigned char *p)
     done = 0;
 
     while (!done && s->end - p >= 64) {
+
+        if (!llm_bytes_any64(p, LLM_BYTES_STRING)) {
+            p += 64;
+            continue;
+        }
+
         p = llm_json_marked(s, p, llm_bytes_mask64(p, LLM_BYTES_STRING), 64,
                             &done);
     }
@@ -211,18 +217,34 @@ llm_json_scalar(llm_json_scan_t *s, const unsigned char *p)
 const unsigned char *
 llm_json_key(llm_json_scan_t *s, const unsigned char *p, llm_str_t *key)
 {
+    uint64_t              mask;
+    const unsigned char  *q;
+
     if (p == s->end || *p != '"') {
         return llm_json_fail(s, p, LLM_JSON_E_SYNTAX);
     }
 
-    key->data = p + 1;
+    key->data = ++p;
 
-    p = llm_json_string(s, p);
-    if (p == NULL) {
-        return NULL;
+    /* most keys are short and plain */
+
+    mask = s->end - p >= 16 ? llm_bytes_mask(p, LLM_BYTES_STRING) : 0;
+    q = mask ? p + __builtin_ctzll(mask) : NULL;
+    s->escaped = 0;
+
+    if (q && *q == '"') {
+        p = q + 1;
+        key->len = (size_t) (q - key->data);
+
+    } else {
+        p = llm_json_string_rest(s, p);
+        if (p == NULL) {
+            return NULL;
+        }
+
+        key->len = (size_t) (p - key->data) - 1;
+        s->escaped = key->len && memchr(key->data, '\\', key->len) != NULL;
     }
-
-    key->len = (size_t) (p - key->data) - 1;
 
     p = llm_json_space(p, s->end);
 

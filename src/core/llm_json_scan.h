@@ -21,6 +21,7 @@ typedef struct {
     const unsigned char  *at;
     llm_json_error_t      error;
     unsigned              strict;       /* numbers and literals too */
+    unsigned              escaped;      /* the last key has escapes */
     size_t                outer;        /* containers around the value read */
 } llm_json_scan_t;
 

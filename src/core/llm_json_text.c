@@ -137,8 +137,10 @@ llm_json_key_is(llm_str_t raw_key, llm_str_t name)
     unsigned char         out[4];
     const unsigned char  *p, *end, *q;
 
-    if (raw_key.len == 0 || memchr(raw_key.data, '\\', raw_key.len) == NULL) {
-        return llm_str_eq(raw_key, name);
+    if (raw_key.len <= name.len) {
+        /* what has escapes is longer than its text */
+        return llm_str_eq(raw_key, name)
+               && (name.len == 0 || memchr(name.data, '\\', name.len) == NULL);
     }
 
     p = raw_key.data;
