@@ -254,63 +254,6 @@ llm_anthropic_content(llm_str_t content)
 }
 
 
-void
-llm_anthropic_answer(llm_endpoint_t ep, llm_str_t body, llm_buf_t *mem,
-    llm_answer_t *out)
-{
-    unsigned            brief;
-    uint64_t            count[3] = { LLM_UNKNOWN, LLM_UNKNOWN, LLM_UNKNOWN };
-    llm_json_want_t     want[LLM_AA_COUNT];
-    llm_openai_error_t  e;
-
-    brief = out->brief;
-    memset(out, 0, sizeof(llm_answer_t));
-    out->brief = brief & 1;
-    llm_usage_init(&out->usage);
-
-    memcpy(want, llm_answer_want, sizeof(want));
-
-    if (llm_openai_pick(body, want, LLM_AA_COUNT) != LLM_OK) {
-        out->class = LLM_CLASS_BAD_ANSWER;
-        return;
-    }
-
-    if (llm_openai_truthy(want[LLM_AA_ERROR].kind, want[LLM_AA_ERROR].value)) {
-        llm_anthropic_error(body, &e);
-        out->class = llm_openai_error_hidden(&e, mem, &out->message);
-        return;
-    }
-
-    if (ep != LLM_EP_CHAT && ep != LLM_EP_MESSAGES) {
-        return;
-    }
-
-    if (ep == LLM_EP_MESSAGES && want[LLM_AA_TOKENS].kind == LLM_JSON_NUMBER) {
-        /* of count_tokens: nothing was used */
-        out->usage.input = 0;
-        out->usage.output = 0;
-        return;
-    }
-
-    if (!llm_hub_is(want[LLM_AA_TYPE].value, LLM_STR("message"))
-        || want[LLM_AA_CONTENT].kind != LLM_JSON_ARRAY)
-    {
-        out->class = LLM_CLASS_BAD_ANSWER;
-        return;
-    }
-
-    llm_anthropic_usage(want[LLM_AA_USAGE].value, &out->usage, count);
-    out->model = llm_openai_word(want[LLM_AA_MODEL].kind,
-                                 want[LLM_AA_MODEL].value);
-    out->finish_reason = llm_openai_word(want[LLM_AA_REASON].kind,
-                                         want[LLM_AA_REASON].value);
-
-    if (!out->brief) {
-        out->content = llm_anthropic_content(want[LLM_AA_CONTENT].value);
-    }
-}
-
-
 /* One block of a whole answer; *calls counts those that call a tool. */
 static void
 llm_anthropic_delta(const llm_json_want_t *want, uint32_t *calls,
@@ -358,27 +301,22 @@ llm_anthropic_delta(const llm_json_want_t *want, uint32_t *calls,
 }
 
 
-void
-llm_anthropic_deltas(llm_str_t body, const llm_sink_t *sink)
+static void
+llm_anthropic_tell(const llm_json_want_t *want, const llm_answer_t *answer)
 {
-    llm_rc_t         rc;
-    uint32_t         calls;
-    uint64_t         count[3] = { LLM_UNKNOWN, LLM_UNKNOWN, LLM_UNKNOWN };
-    llm_delta_t      p;
-    llm_json_iter_t  it;
-    llm_json_want_t  want[LLM_AA_COUNT];
-    llm_json_want_t  block[] = {
+    llm_rc_t           rc;
+    uint32_t           calls;
+    llm_delta_t        p;
+    llm_json_iter_t    it;
+    llm_json_want_t    block[] = {
         { .name = LLM_STR("type") }, { .name = LLM_STR("text") },
         { .name = LLM_STR("thinking") }, { .name = LLM_STR("signature") },
         { .name = LLM_STR("data") }, { .name = LLM_STR("id") },
         { .name = LLM_STR("name") }, { .name = LLM_STR("input") }
     };
+    const llm_sink_t  *sink;
 
-    memcpy(want, llm_answer_want, sizeof(want));
-
-    if (llm_openai_pick(body, want, LLM_AA_COUNT) != LLM_OK) {
-        return;
-    }
+    sink = answer->sink;
 
     memset(&p, 0, sizeof(llm_delta_t));
     p.kind = LLM_DELTA_START;
@@ -398,8 +336,7 @@ llm_anthropic_deltas(llm_str_t body, const llm_sink_t *sink)
 
     memset(&p, 0, sizeof(llm_delta_t));
     p.kind = LLM_DELTA_FINISH;
-    p.finish = llm_anthropic_finish(llm_openai_word(want[LLM_AA_REASON].kind,
-                                                want[LLM_AA_REASON].value));
+    p.finish = llm_anthropic_finish(answer->finish_reason);
     if (want[LLM_AA_SEQUENCE].kind == LLM_JSON_STRING) {
         p.text = want[LLM_AA_SEQUENCE].value;
     }
@@ -407,11 +344,66 @@ llm_anthropic_deltas(llm_str_t body, const llm_sink_t *sink)
 
     memset(&p, 0, sizeof(llm_delta_t));
     p.kind = LLM_DELTA_USAGE;
-    llm_usage_init(&p.usage);
-    llm_anthropic_usage(want[LLM_AA_USAGE].value, &p.usage, count);
+    p.usage = answer->usage;
     sink->put(sink->data, &p);
 
     llm_delta_text(sink, LLM_DELTA_END, LLM_NOSTR);
+}
+
+
+void
+llm_anthropic_answer(llm_endpoint_t ep, llm_str_t body, llm_buf_t *mem,
+    llm_answer_t *out)
+{
+    uint64_t            count[3] = { LLM_UNKNOWN, LLM_UNKNOWN, LLM_UNKNOWN };
+    llm_json_want_t     want[LLM_AA_COUNT];
+    llm_openai_error_t  e;
+
+    llm_answer_init(out);
+    memcpy(want, llm_answer_want, sizeof(want));
+
+    if (llm_openai_pick(body, want, LLM_AA_COUNT) != LLM_OK) {
+        out->class = LLM_CLASS_BAD_ANSWER;
+        return;
+    }
+
+    if (llm_openai_truthy(want[LLM_AA_ERROR].kind, want[LLM_AA_ERROR].value)) {
+        llm_anthropic_error(body, &e);
+        out->class = llm_openai_error_hidden(&e, mem, &out->message);
+        return;
+    }
+
+    if (ep != LLM_EP_CHAT && ep != LLM_EP_MESSAGES) {
+        return;
+    }
+
+    if (ep == LLM_EP_MESSAGES && want[LLM_AA_TOKENS].kind == LLM_JSON_NUMBER) {
+        /* of count_tokens: nothing was used */
+        out->usage.input = 0;
+        out->usage.output = 0;
+        return;
+    }
+
+    if (!llm_hub_is(want[LLM_AA_TYPE].value, LLM_STR("message"))
+        || want[LLM_AA_CONTENT].kind != LLM_JSON_ARRAY)
+    {
+        out->class = LLM_CLASS_BAD_ANSWER;
+        return;
+    }
+
+    llm_anthropic_usage(want[LLM_AA_USAGE].value, &out->usage, count);
+    out->model = llm_openai_word(want[LLM_AA_MODEL].kind,
+                                 want[LLM_AA_MODEL].value);
+    out->finish_reason = llm_openai_word(want[LLM_AA_REASON].kind,
+                                         want[LLM_AA_REASON].value);
+
+    if (!out->brief) {
+        out->content = llm_anthropic_content(want[LLM_AA_CONTENT].value);
+    }
+
+    if (out->sink) {
+        llm_anthropic_tell(want, out);
+    }
 }
 
 

@@ -17,16 +17,24 @@ enum {
     LLM_AM_COUNT
 };
 
-/* Writes the member "system" and a comma, when there is something to say;
- * `extra` is one instruction more, plain ASCII, or empty, and `json` a text of
- * JSON behind it.  LLM_OK, LLM_NONE, LLM_BAD. */
-llm_rc_t llm_anthropic_system(llm_str_t messages, llm_str_t extra,
-    llm_str_t json, llm_buf_t *out, llm_loss_t *loss);
+/* What is known of a conversation once it was written. */
+typedef struct {
+    size_t    system;                   /* messages that are no turns but
+                                           instructions */
+    unsigned  unthought:1;              /* it ends with the results of a turn
+                                           that does not begin with reasoning */
+} llm_talk_t;
 
-/* Writes the elements of "messages".  unthought: they end with the results of a
- * turn that does not begin with reasoning.  LLM_OK, LLM_NONE, LLM_BAD. */
+/* Writes the elements of "messages".  LLM_OK, LLM_NONE, LLM_BAD. */
 llm_rc_t llm_anthropic_messages(llm_str_t messages, llm_buf_t *out,
-    llm_loss_t *loss, int *unthought);
+    llm_loss_t *loss, llm_talk_t *talk);
+
+/* Writes a comma and the member "system", when there is something to say: the n
+ * messages of the kind, which mostly stand first, and `extra`, one instruction
+ * more, plain ASCII, or empty, with a text of JSON behind it.  LLM_OK,
+ * LLM_NONE, LLM_BAD. */
+llm_rc_t llm_anthropic_system(llm_str_t messages, size_t n, llm_str_t extra,
+    llm_str_t json, llm_buf_t *out, llm_loss_t *loss);
 
 /* Whether a block of reasoning may be Anthropic's own. */
 int llm_anthropic_thought(llm_str_t block);
@@ -86,7 +94,6 @@ llm_rc_t llm_anthropic_foreign(llm_str_t model, llm_str_t messages,
     llm_str_t *span, llm_buf_t *out);
 llm_rc_t llm_anthropic_request(llm_hub_t *h, llm_buf_t *out,
     llm_loss_t *loss);
-void llm_anthropic_deltas(llm_str_t body, const llm_sink_t *sink);
 
 #pragma GCC visibility pop
 

@@ -14,6 +14,7 @@ typedef enum {
 typedef struct {
     llm_buf_t        *out;
     llm_loss_t       *loss;
+    size_t            system;           /* messages that are no turns */
     llm_turn_role_t   role;             /* of the open turn */
     unsigned          thought:1;        /* the assistant's last turn begins with
                                            reasoning */
@@ -56,15 +57,15 @@ llm_message_next(llm_json_iter_t *it, llm_json_want_t *want,
 }
 
 
-static int
-llm_message_is_system(llm_str_t role)
-{
-    return llm_hub_is(role, LLM_STR("system"))
-           || llm_hub_is(role, LLM_STR("developer"));
-}
-
-
 /* ---- system ---------------------------------------------------------- */
+
+
+/* In front of a block, behind n others. */
+static void
+llm_system_begin(size_t n, llm_buf_t *out)
+{
+    llm_buf_str(out, n ? LLM_STR(",") : LLM_STR(",\"system\":["));
+}
 
 
 /* One message's text as blocks; *n counts those that stand there. */
@@ -72,17 +73,17 @@ static llm_rc_t
 llm_system_content(const llm_json_want_t *want, size_t *n, llm_buf_t *out,
     llm_loss_t *loss)
 {
-    llm_rc_t           rc;
-    llm_json_iter_t    it;
-    llm_json_member_t  m;
+    llm_rc_t            rc;
+    unsigned char      *start;
+    llm_json_iter_t     it;
+    llm_json_member_t   m;
 
     if (want[LLM_AM_CONTENT].kind == LLM_JSON_STRING) {
 
         if (!llm_hub_blank(want[LLM_AM_CONTENT].value)) {
-            llm_buf_str(out, *n ? LLM_STR(",") : LLM_STR("\"system\":["));
+            llm_system_begin((*n)++, out);
             llm_anthropic_text_block(want[LLM_AM_CONTENT].value,
                                      want[LLM_AM_CACHE].value, out);
-            (*n)++;
         }
 
         return LLM_OK;
@@ -96,20 +97,19 @@ llm_system_content(const llm_json_want_t *want, size_t *n, llm_buf_t *out,
 
     while (llm_json_next(&it, &m) == LLM_OK) {
 
-        if (*n == 0) {
-            llm_buf_str(out, LLM_STR("\"system\":["));
-        }
+        start = out->pos;
+        llm_system_begin(*n, out);
 
-        rc = llm_anthropic_block(m.value, *n != 0, out, loss);
+        rc = llm_anthropic_block(m.value, 0, out, loss);
 
         if (rc == LLM_OK) {
             (*n)++;
 
-        } else if (rc != LLM_AGAIN) {
-            return rc;
+        } else if (rc == LLM_AGAIN) {
+            out->pos = start;
 
-        } else if (*n == 0) {
-            out->pos -= out->full ? 0 : sizeof("\"system\":[") - 1;
+        } else {
+            return rc;
         }
     }
 
@@ -118,46 +118,41 @@ llm_system_content(const llm_json_want_t *want, size_t *n, llm_buf_t *out,
 
 
 llm_rc_t
-llm_anthropic_system(llm_str_t messages, llm_str_t extra, llm_str_t json,
-    llm_buf_t *out, llm_loss_t *loss)
+llm_anthropic_system(llm_str_t messages, size_t n, llm_str_t extra,
+    llm_str_t json, llm_buf_t *out, llm_loss_t *loss)
 {
-    size_t           n;
+    size_t           blocks;
     llm_rc_t         rc;
     llm_json_iter_t  it;
     llm_json_want_t  want[LLM_AM_COUNT];
 
-    n = 0;
+    blocks = 0;
     rc = llm_json_begin(&it, messages);
+
+    while (rc == LLM_OK && n) {
+
+        rc = llm_message_next(&it, want, loss);
+
+        if (rc == LLM_OK && llm_hub_is_system(want[LLM_AM_ROLE].value)) {
+            rc = llm_system_content(want, &blocks, out, loss);
+            n--;
+        }
+    }
+
     if (rc != LLM_OK) {
         return rc;
     }
 
-    while ((rc = llm_message_next(&it, want, loss)) == LLM_OK) {
-
-        if (!llm_message_is_system(want[LLM_AM_ROLE].value)) {
-            continue;
-        }
-
-        rc = llm_system_content(want, &n, out, loss);
-        if (rc != LLM_OK) {
-            return rc;
-        }
-    }
-
-    if (rc != LLM_NONE) {
-        return rc;
-    }
-
     if (extra.len) {
-        llm_buf_str(out, n++ ? LLM_STR(",") : LLM_STR("\"system\":["));
+        llm_system_begin(blocks++, out);
         llm_buf_str(out, LLM_STR("{\"type\":\"text\",\"text\":\""));
         llm_json_put_escaped(out, extra);
         llm_json_put_escaped(out, json);
         llm_buf_str(out, LLM_STR("\"}"));
     }
 
-    if (n) {
-        llm_buf_str(out, LLM_STR("],"));
+    if (blocks) {
+        llm_buf_str(out, LLM_STR("]"));
     }
 
     return LLM_OK;
@@ -494,7 +489,8 @@ llm_turn(llm_turns_t *t, const llm_json_want_t *want)
         return llm_turn_result(t, want);
     }
 
-    if (llm_message_is_system(role)) {
+    if (llm_hub_is_system(role)) {
+        t->system++;
         return LLM_OK;
     }
 
@@ -506,7 +502,7 @@ llm_turn(llm_turns_t *t, const llm_json_want_t *want)
 
 llm_rc_t
 llm_anthropic_messages(llm_str_t messages, llm_buf_t *out, llm_loss_t *loss,
-    int *unthought)
+    llm_talk_t *talk)
 {
     llm_rc_t         rc;
     llm_turns_t      t;
@@ -543,7 +539,8 @@ llm_anthropic_messages(llm_str_t messages, llm_buf_t *out, llm_loss_t *loss,
     }
 
     llm_buf_str(out, LLM_STR("]}"));
-    *unthought = t.results && !t.thought;
+    talk->system = t.system;
+    talk->unthought = t.results && !t.thought;
 
     return LLM_OK;
 }

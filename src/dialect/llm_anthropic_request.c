@@ -27,7 +27,7 @@ typedef struct {
     uint64_t     budget;
     unsigned     mode:2;
     int          forced;                /* a tool has to be called */
-    int          unthought;             /* one was, without reasoning */
+    llm_talk_t   talk;
     unsigned     no_sampling:1;         /* version or model takes none */
 } llm_ask_t;
 
@@ -92,7 +92,7 @@ llm_ask_thinking(llm_ask_t *a)
 
     if (w && w->kind == LLM_JSON_OBJECT) {
 
-        if (a->unthought && llm_ask_enabled(w->value)) {
+        if (a->talk.unthought && llm_ask_enabled(w->value)) {
             llm_loss_add(a->loss, LLM_STR("thinking"));
         } else {
             a->thinking = w->value;
@@ -108,7 +108,7 @@ llm_ask_thinking(llm_ask_t *a)
     if (a->thinking.len == 0
         && ((a->forced && (a->mode == LLM_MODE_EFFORT
                            || a->mode == LLM_MODE_BUDGET))
-            || (a->unthought && a->mode == LLM_MODE_BUDGET)))
+            || (a->talk.unthought && a->mode == LLM_MODE_BUDGET)))
     {
         /* nor may somebody think first who has to call a tool */
         a->mode = LLM_MODE_NONE;
@@ -457,21 +457,20 @@ llm_anthropic_request(llm_hub_t *h, llm_buf_t *out, llm_loss_t *loss)
 
     llm_ask_format(&a);
 
-    llm_buf_str(out, LLM_STR("{"));
+    llm_buf_str(out, LLM_STR("{\"messages\":["));
 
-    rc = llm_anthropic_system(messages, a.instruction, a.told, out, loss);
-    if (rc != LLM_OK) {
-        return rc;
-    }
-
-    llm_buf_str(out, LLM_STR("\"messages\":["));
-
-    rc = llm_anthropic_messages(messages, out, loss, &a.unthought);
+    rc = llm_anthropic_messages(messages, out, loss, &a.talk);
     if (rc != LLM_OK) {
         return rc;
     }
 
     llm_buf_str(out, LLM_STR("]"));
+
+    rc = llm_anthropic_system(messages, a.talk.system, a.instruction, a.told,
+                              out, loss);
+    if (rc != LLM_OK) {
+        return rc;
+    }
 
     rc = llm_anthropic_tools(h, out, loss, &a.forced);
     if (rc != LLM_OK) {

@@ -56,7 +56,6 @@ static const llm_speech_way_t  llm_openrouter_speech = {
     .text = llm_openai_text,                                                  \
     .key_looks_right = llm_openai_key_looks_right,                            \
     .request = llm_openai_request,                                            \
-    .deltas = llm_openai_deltas,                                              \
     .stream = llm_openai_stream
 
 
@@ -96,7 +95,6 @@ static const llm_dialect_t  llm_dialects[] = {
         .text = llm_anthropic_text,
         .key_looks_right = llm_openai_key_looks_right,
         .request = llm_anthropic_request,
-        .deltas = llm_anthropic_deltas,
         .stream = llm_anthropic_stream,
         .prefill = llm_prefill_anthropic,
         .foreign = llm_anthropic_foreign
@@ -115,7 +113,6 @@ static const llm_dialect_t  llm_dialects[] = {
         .text = llm_gemini_text,
         .key_looks_right = llm_openai_key_looks_right,
         .request = llm_gemini_request,
-        .deltas = llm_gemini_deltas,
         .stream = llm_gemini_stream,
         .prefill = llm_prefill_gemini,
         .swaps = llm_gemini_swaps,
@@ -236,6 +233,23 @@ llm_dialect_reader(const llm_dialect_t *d, llm_endpoint_t ep)
     }
 
     return llm_dialect_find(front->dialect);
+}
+
+
+void
+llm_answer_init(llm_answer_t *a)
+{
+    unsigned           brief;
+    const llm_sink_t  *sink;
+
+    brief = a->brief;
+    sink = a->sink;
+
+    memset(a, 0, sizeof(llm_answer_t));
+
+    a->brief = brief & 1;
+    a->sink = sink;
+    llm_usage_init(&a->usage);
 }
 
 

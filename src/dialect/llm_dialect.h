@@ -33,6 +33,8 @@ typedef struct {
     llm_str_t    message;               /* of an error: points into `mem` */
     unsigned     brief:1;               /* in: content and finish_reason are not
                                            wanted, which is cheaper */
+    const llm_sink_t  *sink;            /* in: who takes the deltas of what is a
+                                           chat's answer; NULL: nobody */
 } llm_answer_t;
 
 /* A refusal's body and status. */
@@ -152,7 +154,8 @@ struct llm_dialect_s {
      * dialect needs one. */
     void (*path)(llm_endpoint_t ep, const llm_place_t *place, llm_buf_t *out);
 
-    /* Reads a whole 2xx body.  `mem` takes decoded messages (2 KB). */
+    /* Reads a whole 2xx body, and gives its deltas, the same each time: where
+     * chats are translated.  `mem` takes decoded messages (2 KB). */
     void (*answer)(llm_endpoint_t ep, llm_str_t body, llm_buf_t *mem,
         llm_answer_t *out);
 
@@ -179,10 +182,6 @@ struct llm_dialect_s {
      * was left out is in loss->name), LLM_NONE (it cannot be asked for this),
      * LLM_BAD (the request is wrong), LLM_FULL (again, with more room). */
     llm_rc_t (*request)(llm_hub_t *h, llm_buf_t *out, llm_loss_t *loss);
-
-    /* Gives the deltas of a whole 2xx body that `answer` took for one; the same
-     * each time it is asked. */
-    void (*deltas)(llm_str_t body, const llm_sink_t *sink);
 
     /* `event`, which gives the deltas of the event as well. */
     llm_event_t (*stream)(llm_stream_t *s, const llm_sse_event_t *ev,
@@ -231,6 +230,9 @@ const llm_dialect_t *llm_dialect_find(llm_str_t name);
 llm_str_t llm_dialect_names(void);
 
 void llm_stream_init(llm_stream_t *s, llm_endpoint_t ep);
+
+/* Forgets everything of an answer but what its reader wants. */
+void llm_answer_init(llm_answer_t *a);
 
 /* Whether a stream that ended now is complete: the terminator or a terminal
  * event, or a finish reason for every choice seen. */

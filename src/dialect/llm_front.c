@@ -81,6 +81,20 @@ llm_reply_init(llm_reply_t *r, const llm_front_t *front, llm_str_t id,
 }
 
 
+int
+llm_source_look(llm_source_t *s, const llm_sink_t *sink)
+{
+    s->answer.brief = 1;
+    s->answer.sink = sink;
+
+    s->from->answer(LLM_EP_CHAT, s->body, s->mem, &s->answer);
+
+    s->answer.sink = NULL;
+
+    return s->answer.class == LLM_CLASS_OK;
+}
+
+
 void
 llm_reply_asked(llm_reply_t *r, llm_str_t body)
 {

@@ -20,6 +20,15 @@
 
 typedef struct llm_front_s  llm_front_t;
 
+/* A provider's whole answer to a chat, which a front reads as often as it needs
+ * and writes in its own form. */
+typedef struct {
+    const llm_dialect_t  *from;
+    llm_str_t             body;
+    llm_buf_t            *mem;          /* for decoded messages */
+    llm_answer_t          answer;       /* what the last look found */
+} llm_source_t;
+
 /* An answer on its way to the client. */
 typedef struct {
     const llm_front_t  *front;
@@ -80,9 +89,9 @@ struct llm_front_s {
      * llm_reply_room(). */
     void (*delta)(llm_reply_t *r, const llm_delta_t *delta, llm_buf_t *out);
 
-    /* Appends a whole answer, made of the deltas of `body`. */
-    void (*whole)(llm_reply_t *r, const llm_dialect_t *from, llm_str_t body,
-        llm_buf_t *out);
+    /* Appends a whole answer, made of the deltas of the source; nothing when
+     * that is none, as the class in source->answer says. */
+    void (*whole)(llm_reply_t *r, llm_source_t *source, llm_buf_t *out);
 
     /* Append an error, as a body and as an event of a stream; 12 bytes for each
      * byte of the texts and 1024 more.  id is the gateway's own; `before` is
@@ -100,6 +109,9 @@ const llm_front_t *llm_front_find(llm_endpoint_t ep);
  * provider gives none. */
 void llm_reply_init(llm_reply_t *r, const llm_front_t *front, llm_str_t id,
     uint64_t created, int include_usage);
+
+/* Gives the deltas of an answer; returns whether it is one. */
+int llm_source_look(llm_source_t *s, const llm_sink_t *sink);
 
 /* The client's request, before anything else is done with the reply. */
 void llm_reply_asked(llm_reply_t *r, llm_str_t body);
@@ -132,8 +144,7 @@ void llm_reply_finish(llm_reply_t *r, const llm_delta_t *delta);
 llm_rc_t llm_chat_request(llm_str_t body, llm_buf_t *out, llm_loss_t *loss);
 void llm_chat_asked(llm_reply_t *r, llm_str_t body);
 void llm_chat_put(llm_reply_t *r, const llm_delta_t *delta, llm_buf_t *out);
-void llm_chat_whole(llm_reply_t *r, const llm_dialect_t *from, llm_str_t body,
-    llm_buf_t *out);
+void llm_chat_whole(llm_reply_t *r, llm_source_t *source, llm_buf_t *out);
 void llm_chat_error(llm_buf_t *out, llm_code_t code, llm_str_t message,
     llm_str_t param, llm_str_t id);
 void llm_chat_error_event(llm_buf_t *out, llm_code_t code, llm_str_t message,
@@ -144,8 +155,7 @@ llm_rc_t llm_messages_request(llm_str_t body, llm_buf_t *out,
     llm_loss_t *loss);
 void llm_messages_put(llm_reply_t *r, const llm_delta_t *delta,
     llm_buf_t *out);
-void llm_messages_whole(llm_reply_t *r, const llm_dialect_t *from,
-    llm_str_t body, llm_buf_t *out);
+void llm_messages_whole(llm_reply_t *r, llm_source_t *source, llm_buf_t *out);
 void llm_messages_error(llm_buf_t *out, llm_code_t code, llm_str_t message,
     llm_str_t param, llm_str_t id);
 void llm_messages_error_event(llm_buf_t *out, llm_code_t code,
@@ -158,8 +168,7 @@ void llm_responses_asked(llm_reply_t *r, llm_str_t body);
 size_t llm_responses_more(const llm_reply_t *r, const llm_delta_t *delta);
 void llm_responses_put(llm_reply_t *r, const llm_delta_t *delta,
     llm_buf_t *out);
-void llm_responses_whole(llm_reply_t *r, const llm_dialect_t *from,
-    llm_str_t body, llm_buf_t *out);
+void llm_responses_whole(llm_reply_t *r, llm_source_t *source, llm_buf_t *out);
 void llm_responses_error_event(llm_buf_t *out, llm_code_t code,
     llm_str_t message, llm_str_t id, uint64_t before);
 

@@ -13,6 +13,7 @@ typedef enum {
 
 typedef struct {
     llm_reply_t       *reply;
+    llm_source_t      *source;
     llm_buf_t         *out;
     llm_look_t         look;
     llm_delta_kind_t   kind;            /* LOOK_TEXT: of these */
@@ -244,9 +245,8 @@ llm_whole_put(void *data, const llm_delta_t *p)
 }
 
 
-static void
-llm_whole_look(llm_whole_t *w, llm_look_t look, const llm_dialect_t *from,
-    llm_str_t body)
+static int
+llm_whole_look(llm_whole_t *w, llm_look_t look)
 {
     llm_sink_t  sink;
 
@@ -257,14 +257,13 @@ llm_whole_look(llm_whole_t *w, llm_look_t look, const llm_dialect_t *from,
     sink.put = llm_whole_put;
     sink.data = w;
 
-    from->deltas(body, &sink);
+    return llm_source_look(w->source, &sink);
 }
 
 
 /* A member that gathers the texts of a kind, or null. */
 static void
-llm_whole_text(llm_whole_t *w, llm_str_t name, llm_delta_kind_t kind,
-    const llm_dialect_t *from, llm_str_t body)
+llm_whole_text(llm_whole_t *w, llm_str_t name, llm_delta_kind_t kind)
 {
     llm_buf_str(w->out, LLM_STR(",\""));
     llm_buf_str(w->out, name);
@@ -282,7 +281,7 @@ llm_whole_text(llm_whole_t *w, llm_str_t name, llm_delta_kind_t kind,
 
     } else {
         w->kind = kind;
-        llm_whole_look(w, LLM_LOOK_TEXT, from, body);
+        (void) llm_whole_look(w, LLM_LOOK_TEXT);
     }
 
     llm_buf_str(w->out, LLM_STR("\""));
@@ -290,20 +289,19 @@ llm_whole_text(llm_whole_t *w, llm_str_t name, llm_delta_kind_t kind,
 
 
 static void
-llm_whole_message(llm_whole_t *w, const llm_dialect_t *from, llm_str_t body)
+llm_whole_message(llm_whole_t *w)
 {
     llm_buf_str(w->out, LLM_STR("\"message\":{\"role\":\"assistant\""));
-    llm_whole_text(w, LLM_STR("content"), LLM_DELTA_TEXT, from, body);
-    llm_whole_text(w, LLM_STR("refusal"), LLM_DELTA_REFUSAL, from, body);
+    llm_whole_text(w, LLM_STR("content"), LLM_DELTA_TEXT);
+    llm_whole_text(w, LLM_STR("refusal"), LLM_DELTA_REFUSAL);
 
     if (w->seen & (1U << LLM_DELTA_REASONING)) {
-        llm_whole_text(w, LLM_STR("reasoning_content"), LLM_DELTA_REASONING,
-                       from, body);
+        llm_whole_text(w, LLM_STR("reasoning_content"), LLM_DELTA_REASONING);
     }
 
     if (w->seen & (1U << LLM_DELTA_SIGNATURE | 1U << LLM_DELTA_REDACTED)) {
         llm_buf_str(w->out, LLM_STR(",\"thinking_blocks\":["));
-        llm_whole_look(w, LLM_LOOK_BLOCKS, from, body);
+        (void) llm_whole_look(w, LLM_LOOK_BLOCKS);
         llm_whole_close_block(w);
         llm_buf_str(w->out, LLM_STR("]"));
     }
@@ -315,7 +313,7 @@ llm_whole_message(llm_whole_t *w, const llm_dialect_t *from, llm_str_t body)
     if (w->seen & (1U << LLM_DELTA_CALL)) {
         llm_buf_str(w->out, w->reply->legacy ? LLM_STR(",\"function_call\":")
                                              : LLM_STR(",\"tool_calls\":["));
-        llm_whole_look(w, LLM_LOOK_CALLS, from, body);
+        (void) llm_whole_look(w, LLM_LOOK_CALLS);
         llm_whole_close_call(w);
         llm_buf_put(w->out, "]", !w->reply->legacy);
     }
@@ -325,16 +323,18 @@ llm_whole_message(llm_whole_t *w, const llm_dialect_t *from, llm_str_t body)
 
 
 void
-llm_chat_whole(llm_reply_t *r, const llm_dialect_t *from, llm_str_t body,
-    llm_buf_t *out)
+llm_chat_whole(llm_reply_t *r, llm_source_t *source, llm_buf_t *out)
 {
     llm_whole_t  w;
 
     memset(&w, 0, sizeof(llm_whole_t));
     w.reply = r;
+    w.source = source;
     w.out = out;
 
-    llm_whole_look(&w, LLM_LOOK_FACTS, from, body);
+    if (!llm_whole_look(&w, LLM_LOOK_FACTS)) {
+        return;
+    }
 
     llm_buf_str(out, LLM_STR("{\"id\":"));
     llm_buf_put(out, r->id, r->id_len);
@@ -349,7 +349,7 @@ llm_chat_whole(llm_reply_t *r, const llm_dialect_t *from, llm_str_t body,
                                   : LLM_STR("{\"index\":"));
         llm_json_put_uint(out, w.choice);
         llm_buf_str(out, LLM_STR(","));
-        llm_whole_message(&w, from, body);
+        llm_whole_message(&w);
         llm_buf_str(out, LLM_STR(",\"logprobs\":"));
 
         if (w.logprobs.len) {
@@ -371,7 +371,7 @@ llm_chat_whole(llm_reply_t *r, const llm_dialect_t *from, llm_str_t body,
         w.finish = LLM_FINISH_NONE;
         w.seal = LLM_NOSTR;
         w.logprobs = LLM_NOSTR;
-        llm_whole_look(&w, LLM_LOOK_FACTS, from, body);
+        (void) llm_whole_look(&w, LLM_LOOK_FACTS);
     }
 
     llm_buf_str(out, LLM_STR("],\"usage\":"));

@@ -559,8 +559,7 @@ llm_message_put(void *data, const llm_delta_t *p)
 
 
 void
-llm_messages_whole(llm_reply_t *r, const llm_dialect_t *from, llm_str_t body,
-    llm_buf_t *out)
+llm_messages_whole(llm_reply_t *r, llm_source_t *source, llm_buf_t *out)
 {
     llm_sink_t     sink;
     llm_message_t  w;
@@ -573,11 +572,15 @@ llm_messages_whole(llm_reply_t *r, const llm_dialect_t *from, llm_str_t body,
     sink.data = &w;
 
     w.facts = 1;
-    from->deltas(body, &sink);
+
+    if (!llm_source_look(source, &sink)) {
+        return;
+    }
+
     w.facts = 0;
 
     llm_messages_head(r, out);
-    from->deltas(body, &sink);
+    (void) llm_source_look(source, &sink);
     llm_message_close(&w);
 
     llm_buf_str(out, LLM_STR("],"));

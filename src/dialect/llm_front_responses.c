@@ -578,22 +578,24 @@ llm_whole_item(void *data, const llm_delta_t *p)
 
 
 void
-llm_responses_whole(llm_reply_t *r, const llm_dialect_t *from, llm_str_t body,
-    llm_buf_t *out)
+llm_responses_whole(llm_reply_t *r, llm_source_t *source, llm_buf_t *out)
 {
     llm_str_t   status;
     llm_sink_t  sink;
 
     sink.data = r;
     sink.put = llm_whole_fact;
-    from->deltas(body, &sink);
+
+    if (!llm_source_look(source, &sink)) {
+        return;
+    }
 
     status = llm_response_status(r);
     llm_response_head(r, status, out);
 
     r->kept = *out;
     sink.put = llm_whole_item;
-    from->deltas(body, &sink);
+    (void) llm_source_look(source, &sink);
     llm_item_close(r, status, NULL);
     *out = r->kept;
 

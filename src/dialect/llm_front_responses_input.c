@@ -128,9 +128,7 @@ llm_turns_asked(llm_turns_t *t, const llm_json_want_t *want)
                                       "string or an array."));
     }
 
-    if (llm_hub_is(want[LLM_RI_ROLE].value, LLM_STR("system"))
-        || llm_hub_is(want[LLM_RI_ROLE].value, LLM_STR("developer")))
-    {
+    if (llm_hub_is_system(want[LLM_RI_ROLE].value)) {
         /* not everybody knows developers */
         llm_turns_plain(t, LLM_STR("system"), content);
         return LLM_OK;

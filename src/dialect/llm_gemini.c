@@ -394,15 +394,11 @@ void
 llm_gemini_answer(llm_endpoint_t ep, llm_str_t body, llm_buf_t *mem,
     llm_answer_t *out)
 {
-    unsigned            brief;
     llm_json_want_t     want[LLM_GA_COUNT];
     llm_json_member_t   m;
     llm_openai_error_t  e;
 
-    brief = out->brief;
-    memset(out, 0, sizeof(llm_answer_t));
-    out->brief = brief & 1;
-    llm_usage_init(&out->usage);
+    llm_answer_init(out);
 
     if (llm_gemini_pick(body, want) != LLM_OK) {
         out->class = LLM_CLASS_BAD_ANSWER;
@@ -421,6 +417,11 @@ llm_gemini_answer(llm_endpoint_t ep, llm_str_t body, llm_buf_t *mem,
 
     case LLM_EP_CHAT:
         llm_gemini_generated(want, mem, out);
+
+        if (out->class == LLM_CLASS_OK && out->sink) {
+            llm_gemini_tell(want, out->sink);
+        }
+
         break;
 
     case LLM_EP_TRANSCRIPTIONS:

@@ -55,15 +55,20 @@ llm_str_t llm_gemini_blocked_message(llm_str_t reason, llm_buf_t *mem);
 llm_event_t llm_gemini_read(llm_stream_t *s, const llm_json_want_t *want,
     const llm_sink_t *sink);
 
-/* Writes "systemInstruction" and a comma, when there is something to say.
- * LLM_OK, LLM_NONE, LLM_BAD. */
-llm_rc_t llm_gemini_system(llm_str_t messages, llm_buf_t *out,
-    llm_loss_t *loss);
+/* The deltas of a whole answer that is none of an error. */
+void llm_gemini_tell(const llm_json_want_t *want, const llm_sink_t *sink);
 
-/* Writes the elements of "contents" for a model of that generation.  LLM_OK,
- * LLM_NONE, LLM_BAD. */
+/* Writes the elements of "contents" for a model of that generation; *system is
+ * how many messages are no turns but instructions.  LLM_OK, LLM_NONE,
+ * LLM_BAD. */
 llm_rc_t llm_gemini_contents(llm_str_t messages, unsigned generation,
-    llm_buf_t *out, llm_loss_t *loss);
+    llm_buf_t *out, llm_loss_t *loss, size_t *system);
+
+/* Writes a comma and "systemInstruction", when there is something to say: the n
+ * messages of the kind, which mostly stand first.  LLM_OK, LLM_NONE,
+ * LLM_BAD. */
+llm_rc_t llm_gemini_system(llm_str_t messages, size_t n, llm_buf_t *out,
+    llm_loss_t *loss);
 
 /* Writes one part of a message's content; `comma` in front of it.  LLM_OK,
  * LLM_AGAIN (nothing was written), LLM_NONE, LLM_BAD. */

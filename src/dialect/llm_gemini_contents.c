@@ -62,14 +62,6 @@ llm_content_read(llm_str_t message, llm_json_want_t *want, llm_loss_t *loss)
 }
 
 
-static int
-llm_content_is_system(llm_str_t role)
-{
-    return llm_hub_is(role, LLM_STR("system"))
-           || llm_hub_is(role, LLM_STR("developer"));
-}
-
-
 /* {"google":{"thought_signature":"…"}}: a raw string, or empty. */
 static llm_str_t
 llm_content_seal(const llm_json_want_t *extra)
@@ -133,42 +125,36 @@ llm_content_system(const llm_json_want_t *content, size_t *n, llm_buf_t *out,
 
 
 llm_rc_t
-llm_gemini_system(llm_str_t messages, llm_buf_t *out, llm_loss_t *loss)
+llm_gemini_system(llm_str_t messages, size_t n, llm_buf_t *out,
+    llm_loss_t *loss)
 {
-    size_t             n;
-    llm_rc_t           rc;
-    unsigned char     *start;
-    llm_json_iter_t    it;
-    llm_json_want_t    want[LLM_GM_COUNT];
-    llm_json_member_t  m, role;
+    size_t              parts;
+    llm_rc_t            rc;
+    unsigned char      *start;
+    llm_json_iter_t     it;
+    llm_json_want_t     want[LLM_GM_COUNT];
+    llm_json_member_t   m;
 
-    n = 0;
+    parts = 0;
     start = out->pos;
-    llm_buf_str(out, LLM_STR("\"systemInstruction\":{\"parts\":["));
+    llm_buf_str(out, LLM_STR(",\"systemInstruction\":{\"parts\":["));
 
     rc = llm_json_begin(&it, messages);
 
-    while (rc == LLM_OK && llm_json_next(&it, &m) == LLM_OK) {
-
-        /* most are not: a look at the role, which mostly stands first */
-
-        if (llm_json_get(m.value, LLM_STR("role"), &role) == LLM_OK
-            && !llm_content_is_system(role.value))
-        {
-            continue;
-        }
+    while (rc == LLM_OK && n && llm_json_next(&it, &m) == LLM_OK) {
 
         rc = llm_content_read(m.value, want, loss);
 
-        if (rc == LLM_OK) {
-            rc = llm_content_system(&want[LLM_GM_CONTENT], &n, out, loss);
+        if (rc == LLM_OK && llm_hub_is_system(want[LLM_GM_ROLE].value)) {
+            rc = llm_content_system(&want[LLM_GM_CONTENT], &parts, out, loss);
+            n--;
         }
     }
 
-    if (n == 0) {
+    if (parts == 0) {
         out->pos = start;
     } else {
-        llm_buf_str(out, LLM_STR("]},"));
+        llm_buf_str(out, LLM_STR("]}"));
     }
 
     return rc;
@@ -619,10 +605,6 @@ llm_content(llm_contents_t *t, const llm_json_want_t *want)
         return llm_content_result(t, want);
     }
 
-    if (llm_content_is_system(role)) {
-        return LLM_OK;
-    }
-
     return llm_loss_fail(t->loss, LLM_NONE, LLM_STR("messages"),
                      LLM_STR("A message has a role that this provider does "
                              "not know."));
@@ -631,7 +613,7 @@ llm_content(llm_contents_t *t, const llm_json_want_t *want)
 
 llm_rc_t
 llm_gemini_contents(llm_str_t messages, unsigned generation, llm_buf_t *out,
-    llm_loss_t *loss)
+    llm_loss_t *loss, size_t *system)
 {
     llm_rc_t           rc;
     llm_contents_t     t;
@@ -645,6 +627,7 @@ llm_gemini_contents(llm_str_t messages, unsigned generation, llm_buf_t *out,
     t.sealed = generation >= LLM_SEALED_FROM;
     t.next = 0;
     t.n = 0;
+    *system = 0;
 
     rc = llm_json_begin(&it, messages);
 
@@ -652,7 +635,10 @@ llm_gemini_contents(llm_str_t messages, unsigned generation, llm_buf_t *out,
 
         rc = llm_content_read(m.value, want, loss);
 
-        if (rc == LLM_OK) {
+        if (rc == LLM_OK && llm_hub_is_system(want[LLM_GM_ROLE].value)) {
+            (*system)++;
+
+        } else if (rc == LLM_OK) {
             rc = llm_content(&t, want);
         }
     }

@@ -634,6 +634,7 @@ llm_gen_config(llm_gen_t *g)
 llm_rc_t
 llm_gemini_request(llm_hub_t *h, llm_buf_t *out, llm_loss_t *loss)
 {
+    size_t     system;
     llm_rc_t   rc;
     llm_gen_t  g;
     llm_str_t  messages;
@@ -649,17 +650,16 @@ llm_gemini_request(llm_hub_t *h, llm_buf_t *out, llm_loss_t *loss)
     rc = llm_gen_check(&g);
 
     if (rc == LLM_OK) {
-        llm_buf_str(out, LLM_STR("{"));
-        rc = llm_gemini_system(messages, out, loss);
-    }
-
-    if (rc == LLM_OK) {
-        llm_buf_str(out, LLM_STR("\"contents\":["));
-        rc = llm_gemini_contents(messages, g.generation, out, loss);
+        llm_buf_str(out, LLM_STR("{\"contents\":["));
+        rc = llm_gemini_contents(messages, g.generation, out, loss, &system);
     }
 
     if (rc == LLM_OK) {
         llm_buf_str(out, LLM_STR("]"));
+        rc = llm_gemini_system(messages, system, out, loss);
+    }
+
+    if (rc == LLM_OK) {
         rc = llm_gen_tools(&g);
     }
 

@@ -425,16 +425,22 @@ llm_gemini_event(llm_stream_t *s, const llm_sse_event_t *ev, llm_buf_t *mem)
 
 
 void
-llm_gemini_deltas(llm_str_t body, const llm_sink_t *sink)
+llm_gemini_tell(const llm_json_want_t *want, const llm_sink_t *sink)
 {
-    llm_stream_t     s;
-    llm_json_want_t  want[LLM_GA_COUNT];
-
-    if (llm_gemini_pick(body, want) != LLM_OK) {
-        return;
-    }
+    llm_stream_t  s;
 
     llm_stream_init(&s, LLM_EP_CHAT);
     (void) llm_gemini_read(&s, want, sink);
     llm_delta_text(sink, LLM_DELTA_END, LLM_NOSTR);
+}
+
+
+void
+llm_gemini_deltas(llm_str_t body, const llm_sink_t *sink)
+{
+    llm_json_want_t  want[LLM_GA_COUNT];
+
+    if (llm_gemini_pick(body, want) == LLM_OK) {
+        llm_gemini_tell(want, sink);
+    }
 }

@@ -353,6 +353,14 @@ llm_hub_is(llm_str_t raw, llm_str_t word)
 }
 
 
+int
+llm_hub_is_system(llm_str_t role)
+{
+    return llm_hub_is(role, LLM_STR("system"))
+           || llm_hub_is(role, LLM_STR("developer"));
+}
+
+
 /* The white space at p, in front of end: its length as written, or 0. */
 static size_t
 llm_hub_space(const unsigned char *p, const unsigned char *end)

@@ -94,6 +94,9 @@ llm_rc_t llm_hub_cannot(const llm_hub_t *h, llm_loss_t *loss, llm_str_t param,
 /* Whether a raw string spells this word. */
 int llm_hub_is(llm_str_t raw, llm_str_t word);
 
+/* Whether a role, a raw string, gives instructions: system, developer. */
+int llm_hub_is_system(llm_str_t role);
+
 /* Whether a raw string is nothing but white space. */
 int llm_hub_blank(llm_str_t raw);
 

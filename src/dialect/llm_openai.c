@@ -583,7 +583,6 @@ void
 llm_openai_answer(llm_endpoint_t ep, llm_str_t body, llm_buf_t *mem,
     llm_answer_t *out)
 {
-    unsigned            brief;
     llm_openai_error_t  e;
     llm_json_want_t     want[LLM_A_COUNT] = {
         [LLM_A_CHOICES] = { .name = LLM_STR("choices") },
@@ -598,10 +597,7 @@ llm_openai_answer(llm_endpoint_t ep, llm_str_t body, llm_buf_t *mem,
         [LLM_A_STATUS] = { .name = LLM_STR("status") }
     };
 
-    brief = out->brief;
-    memset(out, 0, sizeof(llm_answer_t));
-    out->brief = brief & 1;
-    llm_usage_init(&out->usage);
+    llm_answer_init(out);
 
     if (llm_openai_pick(body, want, LLM_A_COUNT) != LLM_OK) {
         llm_answer_other(ep, body, mem, out);
@@ -625,6 +621,11 @@ llm_openai_answer(llm_endpoint_t ep, llm_str_t body, llm_buf_t *mem,
     case LLM_EP_CHAT:
     case LLM_EP_COMPLETIONS:
         llm_answer_choices(&want[LLM_A_CHOICES], mem, out);
+
+        if (out->class == LLM_CLASS_OK && out->sink) {
+            llm_openai_deltas(body, out->sink);
+        }
+
         break;
 
     case LLM_EP_RESPONSES:

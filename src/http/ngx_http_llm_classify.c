@@ -8,6 +8,8 @@
 
 static ngx_int_t ngx_http_llm_read_plain(ngx_http_llm_ctx_t *ctx,
     llm_str_t body);
+static ngx_int_t ngx_http_llm_take_answer(ngx_http_llm_ctx_t *ctx,
+    llm_str_t body, llm_buf_t *mem, llm_answer_t *answer);
 static void ngx_http_llm_read_answer(ngx_http_llm_ctx_t *ctx, llm_str_t body,
     llm_buf_t *mem);
 static llm_class_t ngx_http_llm_resource(ngx_http_llm_ctx_t *ctx,
@@ -26,6 +28,7 @@ ngx_http_llm_answer_classify(ngx_http_llm_ctx_t *ctx)
     llm_buf_t                 mem;
     llm_str_t                 body;
     ngx_uint_t                status;
+    llm_answer_t              answer;
     ngx_http_llm_send_t      *send;
     const llm_dialect_t      *dialect;
 
@@ -63,11 +66,14 @@ ngx_http_llm_answer_classify(ngx_http_llm_ctx_t *ctx)
     if (ctx->request->method != NGX_HTTP_POST) {
         send->outcome.class = ngx_http_llm_resource(ctx, body);
 
-        if (send->translated && send->outcome.class == LLM_CLASS_OK
-            && (send->body == NULL
-                || ngx_http_llm_translate_answer(ctx) != NGX_OK))
-        {
-            send->outcome.class = LLM_CLASS_BAD_ANSWER;
+        if (send->translated && send->outcome.class == LLM_CLASS_OK) {
+            ngx_memzero(&answer, sizeof(llm_answer_t));
+
+            if (send->body == NULL
+                || ngx_http_llm_translate_answer(ctx, &mem, &answer) != NGX_OK)
+            {
+                send->outcome.class = LLM_CLASS_BAD_ANSWER;
+            }
         }
 
         return;
@@ -114,22 +120,50 @@ ngx_http_llm_read_plain(ngx_http_llm_ctx_t *ctx, llm_str_t body)
 }
 
 
+/* The provider's answer; a translated one becomes the client's. */
+
+static ngx_int_t
+ngx_http_llm_take_answer(ngx_http_llm_ctx_t *ctx, llm_str_t body,
+    llm_buf_t *mem, llm_answer_t *answer)
+{
+    ngx_uint_t            becomes;
+    ngx_http_llm_send_t  *send;
+
+    send = ctx->send;
+    becomes = send->translated && !ctx->request->header_sent;
+
+    if (becomes && send->body && llm_front_find(ctx->endpoint)) {
+        /* the front reads it while it writes its own */
+        return ngx_http_llm_translate_answer(ctx, mem, answer);
+    }
+
+    send->dialect->answer(ngx_http_llm_asked(ctx), body, mem, answer);
+
+    if (!becomes || answer->class != LLM_CLASS_OK) {
+        return NGX_OK;
+    }
+
+    return ngx_http_llm_translate_answer(ctx, mem, answer);
+}
+
+
 static void
 ngx_http_llm_read_answer(ngx_http_llm_ctx_t *ctx, llm_str_t body,
     llm_buf_t *mem)
 {
+    ngx_int_t             rc;
+    ngx_uint_t            whole;
     llm_answer_t          answer;
     ngx_http_llm_send_t  *send;
     const llm_dialect_t  *dialect;
 
     send = ctx->send;
-    dialect = send->dialect;
+    whole = ctx->analyze || ngx_http_llm_wants_json(ctx);
 
     ngx_memzero(&answer, sizeof(llm_answer_t));
-    answer.brief = send->translated
-                   || (!ctx->analyze && !ngx_http_llm_wants_json(ctx));
+    answer.brief = send->translated || !whole;
 
-    dialect->answer(ngx_http_llm_asked(ctx), body, mem, &answer);
+    rc = ngx_http_llm_take_answer(ctx, body, mem, &answer);
 
     send->outcome.class = answer.class;
     send->refusal.message = answer.message;
@@ -139,41 +173,35 @@ ngx_http_llm_read_answer(ngx_http_llm_ctx_t *ctx, llm_str_t body,
         return;
     }
 
-    if (ctx->request->header_sent) {
-        /* events were promised */
-        send->outcome.class = ngx_http_llm_relay_collected(ctx, body);
+    if (rc != NGX_OK) {
+        send->outcome.class = LLM_CLASS_BAD_ANSWER;
         return;
     }
 
+    if (ctx->request->header_sent) {
+        /* events were promised */
+        send->outcome.class = ngx_http_llm_relay_collected(ctx, body, mem);
+        return;
+    }
+
+    dialect = ngx_http_llm_answer_dialect(ctx);
+
     if (send->translated) {
-
-        if (ngx_http_llm_translate_answer(ctx) != NGX_OK) {
-            send->outcome.class = LLM_CLASS_BAD_ANSWER;
-            return;
-        }
-
         body.data = send->body->pos;
         body.len = send->body->last - send->body->pos;
-        dialect = ngx_http_llm_answer_dialect(ctx);
+    }
 
-        if (ctx->analyze || ngx_http_llm_wants_json(ctx)) {
-            answer.brief = 0;
-            dialect->answer(ctx->endpoint, body, mem, &answer);
-        }
+    if (answer.brief
+        && (whole || ngx_http_llm_may_be_empty(ctx, &answer.usage)))
+    {
+        answer.brief = 0;
+        dialect->answer(ctx->endpoint, body, mem, &answer);
     }
 
     if (ctx->analyze) {
         send->outcome.class = ngx_http_llm_analyze_answer(ctx, &answer);
 
-        return;
-    }
-
-    if (answer.brief && ngx_http_llm_may_be_empty(ctx, &answer.usage)) {
-        answer.brief = 0;
-        dialect->answer(ctx->endpoint, body, mem, &answer);
-    }
-
-    if (!answer.brief) {
+    } else if (!answer.brief) {
         ngx_http_llm_check_content(ctx, &answer);
     }
 }

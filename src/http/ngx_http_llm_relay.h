@@ -88,7 +88,7 @@ void ngx_http_llm_relay_over(ngx_http_llm_ctx_t *ctx);
 void ngx_http_llm_relay_unwrap(ngx_http_llm_ctx_t *ctx, ngx_connection_t *c);
 void ngx_http_llm_relay_handlers(ngx_http_llm_ctx_t *ctx);
 llm_class_t ngx_http_llm_relay_collected(ngx_http_llm_ctx_t *ctx,
-    llm_str_t body);
+    llm_str_t body, llm_buf_t *mem);
 void ngx_http_llm_relay_give_up(ngx_http_llm_ctx_t *ctx);
 
 /* Whether the header went out ahead of any answer. */

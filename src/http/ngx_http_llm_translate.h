@@ -35,7 +35,8 @@ void ngx_http_llm_put_error_event(ngx_http_llm_ctx_t *ctx, llm_buf_t *out,
  * its error event, end for the terminator that did not come.
  */
 llm_endpoint_t ngx_http_llm_asked(ngx_http_llm_ctx_t *ctx);
-ngx_int_t ngx_http_llm_translate_answer(ngx_http_llm_ctx_t *ctx);
+ngx_int_t ngx_http_llm_translate_answer(ngx_http_llm_ctx_t *ctx,
+    llm_buf_t *scratch, llm_answer_t *answer);
 const llm_dialect_t *ngx_http_llm_answer_dialect(ngx_http_llm_ctx_t *ctx);
 ngx_int_t ngx_http_llm_translate_init(ngx_http_llm_ctx_t *ctx);
 llm_event_t ngx_http_llm_translate_event(ngx_http_llm_ctx_t *ctx,

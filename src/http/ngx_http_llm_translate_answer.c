@@ -15,7 +15,7 @@
 static void ngx_http_llm_begin_reply(ngx_http_llm_ctx_t *ctx,
     llm_reply_t *reply);
 static ngx_int_t ngx_http_llm_translate_whole(ngx_http_llm_ctx_t *ctx,
-    llm_str_t body, llm_buf_t *out);
+    llm_str_t body, llm_buf_t *scratch, llm_answer_t *answer, llm_buf_t *out);
 static ngx_int_t ngx_http_llm_keep(ngx_http_llm_ctx_t *ctx,
     const llm_delta_t *delta);
 
@@ -36,7 +36,8 @@ ngx_http_llm_begin_reply(ngx_http_llm_ctx_t *ctx, llm_reply_t *reply)
 
     llm_reply_init(reply, front, name, ngx_time(), ctx->facts.include_usage);
 
-    if (!ctx->analyze) {
+    if (!ctx->analyze && (ctx->hub.data || !ctx->send->translated)) {
+        /* a request that had the hub's form already asked for nothing else */
         llm_reply_asked(reply, ngx_http_llm_view(&ctx->body));
     }
 }
@@ -69,10 +70,13 @@ ngx_http_llm_answer_dialect(ngx_http_llm_ctx_t *ctx)
 }
 
 
-/* A collected answer in the client's words; it takes the place of the other. */
+/* A collected answer in the client's words; it takes the place of the other.
+ * Where a front writes it, `answer` becomes what was read of it, and it stays
+ * as it is when that is none. */
 
 ngx_int_t
-ngx_http_llm_translate_answer(ngx_http_llm_ctx_t *ctx)
+ngx_http_llm_translate_answer(ngx_http_llm_ctx_t *ctx, llm_buf_t *scratch,
+    llm_answer_t *answer)
 {
     u_char      *mem;
     size_t       size;
@@ -98,8 +102,15 @@ ngx_http_llm_translate_answer(ngx_http_llm_ctx_t *ctx)
 
         llm_buf_init(&out, mem, size);
 
-        if (ngx_http_llm_translate_whole(ctx, body, &out) != NGX_OK) {
+        if (ngx_http_llm_translate_whole(ctx, body, scratch, answer, &out)
+            != NGX_OK)
+        {
             return NGX_ERROR;
+        }
+
+        if (answer->class != LLM_CLASS_OK) {
+            (void) ngx_pfree(pool, mem);
+            return NGX_OK;
         }
 
         if (!out.full) {
@@ -122,10 +133,11 @@ ngx_http_llm_translate_answer(ngx_http_llm_ctx_t *ctx)
 
 static ngx_int_t
 ngx_http_llm_translate_whole(ngx_http_llm_ctx_t *ctx, llm_str_t body,
-    llm_buf_t *out)
+    llm_buf_t *scratch, llm_answer_t *answer, llm_buf_t *out)
 {
     ngx_str_t             model;
     llm_reply_t           reply;
+    llm_source_t          source;
     const llm_swap_t     *swap;
     ngx_http_llm_send_t  *send;
 
@@ -148,8 +160,13 @@ ngx_http_llm_translate_whole(ngx_http_llm_ctx_t *ctx, llm_str_t body,
         return NGX_OK;
     }
 
+    source.from = send->dialect;
+    source.body = body;
+    source.mem = scratch;
+
     ngx_http_llm_begin_reply(ctx, &reply);
-    reply.front->whole(&reply, send->dialect, body, out);
+    reply.front->whole(&reply, &source, out);
+    *answer = source.answer;
 
     return reply.broken ? NGX_ERROR : NGX_OK;
 }

@@ -7,13 +7,14 @@
 
 
 static ngx_int_t ngx_http_llm_whole_deltas(ngx_http_llm_ctx_t *ctx,
-    llm_str_t body);
+    llm_str_t body, llm_buf_t *mem);
 static ngx_int_t ngx_http_llm_whole_completion(ngx_http_llm_ctx_t *ctx,
     llm_str_t body);
 
 
 llm_class_t
-ngx_http_llm_relay_collected(ngx_http_llm_ctx_t *ctx, llm_str_t body)
+ngx_http_llm_relay_collected(ngx_http_llm_ctx_t *ctx, llm_str_t body,
+    llm_buf_t *mem)
 {
     ngx_int_t               rc;
     ngx_http_llm_events_t  *e;
@@ -26,7 +27,7 @@ ngx_http_llm_relay_collected(ngx_http_llm_ctx_t *ctx, llm_str_t body)
 
     rc = ctx->endpoint == LLM_EP_COMPLETIONS
          ? ngx_http_llm_whole_completion(ctx, body)
-         : ngx_http_llm_whole_deltas(ctx, body);
+         : ngx_http_llm_whole_deltas(ctx, body, mem);
 
     if (rc != NGX_OK || e->broken) {
         return LLM_CLASS_BAD_ANSWER;
@@ -53,9 +54,11 @@ ngx_http_llm_relay_collected(ngx_http_llm_ctx_t *ctx, llm_str_t body)
  * Responses API has more in it than deltas tell of. */
 
 static ngx_int_t
-ngx_http_llm_whole_deltas(ngx_http_llm_ctx_t *ctx, llm_str_t body)
+ngx_http_llm_whole_deltas(ngx_http_llm_ctx_t *ctx, llm_str_t body,
+    llm_buf_t *mem)
 {
     llm_sink_t              sink;
+    llm_source_t            source;
     ngx_http_llm_events_t  *e;
 
     if (ctx->endpoint == LLM_EP_RESPONSES && !ctx->send->translated) {
@@ -65,7 +68,10 @@ ngx_http_llm_whole_deltas(ngx_http_llm_ctx_t *ctx, llm_str_t body)
     sink.put = ctx->resume ? ngx_http_llm_told_put : ngx_http_llm_put_delta;
     sink.data = ctx;
 
-    ctx->send->dialect->deltas(body, &sink);
+    source.from = ctx->send->dialect;
+    source.body = body;
+    source.mem = mem;
+    (void) llm_source_look(&source, &sink);
 
     e = ctx->events;
 

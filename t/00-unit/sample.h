@@ -8,7 +8,7 @@
 
 #include "tap.h"
 
-#include "llm_dialect.h"
+#include "llm_front.h"
 
 #define SAMPLE_NOW  1795168800000ULL    /* Fri, 20 Nov 2026 10:00:00 GMT */
 
@@ -48,6 +48,25 @@ sample_http(const char *path, unsigned *status, llm_hint_t *hint)
     body.len = file.len - head_n;
 
     return body;
+}
+
+
+/* A whole answer of a dialect, as a reply's front writes it. */
+static inline void
+sample_whole(llm_reply_t *reply, const llm_dialect_t *from, llm_str_t body,
+    llm_buf_t *out)
+{
+    llm_buf_t     mem;
+    llm_source_t  source;
+
+    static unsigned char  memory[2048];
+
+    llm_buf_init(&mem, memory, sizeof(memory));
+    source.from = from;
+    source.body = body;
+    source.mem = &mem;
+
+    reply->front->whole(reply, &source, out);
 }
 
 

@@ -50,6 +50,7 @@ test_answers(void)
         llm_buf_init(&mem, memory, sizeof(memory));
         memset(&a, 0xaa, sizeof(a));
         a.brief = 0;
+        a.sink = NULL;
         anthropic->answer(LLM_EP_CHAT, tap_fixture(name), &mem, &a);
 
         is_int(a.class, t[i].class, name);
@@ -194,9 +195,18 @@ test_requests(void)
                "\"budget_tokens\":1024}"), "", "thinking itself" },
         { ASK(",\"user\":\"a@b.c\""), SENT(MODEL), "", "no addresses" },
         { "{\"messages\":[{\"role\":\"system\",\"content\":\"s\"}]}",
-          "{\"system\":[{\"type\":\"text\",\"text\":\"s\"}],\"messages\":"
-          "[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":"
-          "\".\"}]}]" MODEL "}", "", "instructions alone" },
+          "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\","
+          "\"text\":\".\"}]}],\"system\":[{\"type\":\"text\",\"text\":\"s\"}]"
+          MODEL "}", "", "instructions alone" },
+        { "{\"messages\":[{\"role\":\"system\",\"content\":\" \"},"
+          "{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"developer\","
+          "\"content\":[{\"type\":\"text\",\"text\":\"\"},"
+          "{\"type\":\"text\",\"text\":\"s\"}]},{\"role\":\"user\","
+          "\"content\":\"b\"}]}",
+          "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\","
+          "\"text\":\"a\"},{\"type\":\"text\",\"text\":\"b\"}]}],\"system\":"
+          "[{\"type\":\"text\",\"text\":\"s\"}]" MODEL "}", "",
+          "instructions later on" },
         { "{\"messages\":[{\"role\":\"assistant\",\"content\":\"b \"}]}",
           "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\","
           "\"text\":\".\"}]},{\"role\":\"assistant\",\"content\":[{\"type\":"
@@ -280,7 +290,7 @@ test_schema(void)
                t[i].native, "... asked for");
         is_int(llm_openai_has(s, LLM_STR("code fence.\\n\\n{\\\"type\\\": "
                               "\\\"object\\\",\\\"title\\\":\\\"\\\\n"
-                              "\\\"}\"}],\"messages\"")),
+                              "\\\"}\"}],\"model\"")),
                !t[i].native, "... or told");
     }
 }

@@ -3,7 +3,7 @@
  * their way to another dialect and back.
  */
 
-#include "tap.h"
+#include "sample.h"
 
 #include "llm_front.h"
 
@@ -122,10 +122,10 @@ test_room(void)
 
 
 #define ANSWER                                                                \
-    "{\"id\":\"i\",\"model\":\"m\",\"content\":[{\"type\":\"tool_use\","       \
-    "\"id\":\"a\",\"name\":\"f\",\"input\":{\"n\":\"1\"}},"                    \
-    "{\"type\":\"tool_use\",\"id\":\"b\",\"name\":\"g\",\"input\":{}}],"       \
-    "\"stop_reason\":\"tool_use\"}"
+    "{\"type\":\"message\",\"id\":\"i\",\"model\":\"m\",\"content\":"         \
+    "[{\"type\":\"tool_use\",\"id\":\"a\",\"name\":\"f\",\"input\":"          \
+    "{\"n\":\"1\"}},{\"type\":\"tool_use\",\"id\":\"b\",\"name\":\"g\","      \
+    "\"input\":{}}],\"stop_reason\":\"tool_use\"}"
 
 static void
 asked(llm_reply_t *r, const char *body)
@@ -160,8 +160,8 @@ test_whole(void)
     for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
         llm_buf_init(&out, written, sizeof(written));
         asked(&reply, t[i].asked);
-        llm_chat_whole(&reply, llm_dialect_find(LLM_STR("anthropic")),
-                       LLM_STR(ANSWER), &out);
+        sample_whole(&reply, llm_dialect_find(LLM_STR("anthropic")),
+                     LLM_STR(ANSWER), &out);
 
         is_int(llm_json_check(llm_buf_view(&out)), LLM_OK, "JSON");
         llm_buf_put(&out, "", 1);

@@ -99,6 +99,7 @@ test_answers(void)
         llm_buf_init(&mem, memory, sizeof(memory));
         memset(&a, 0xaa, sizeof(a));
         a.brief = 0;
+        a.sink = NULL;
         gemini->answer(LLM_EP_CHAT, tap_fixture(name), &mem, &a);
 
         is_int(a.class, t[i].class, name);
@@ -316,9 +317,15 @@ test_requests(void)
         { ASK(",\"tools\":[],\"tool_choice\":\"auto\""), SENT(""), NEW,
           "no tools" },
         { TALK("{\"role\":\"system\",\"content\":\"s\"}"),
-          "{\"systemInstruction\":{\"parts\":[{\"text\":\"s\"}]},"
-          "\"contents\":[{\"role\":\"user\",\"parts\":[{\"text\":\".\"}]}]}",
+          "{\"contents\":[{\"role\":\"user\",\"parts\":[{\"text\":\".\"}]}],"
+          "\"systemInstruction\":{\"parts\":[{\"text\":\"s\"}]}}",
           NEW, "instructions alone" },
+        { TALK("{\"role\":\"system\",\"content\":\"\"},"
+               "{\"role\":\"user\",\"content\":\"a\"},"
+               "{\"role\":\"developer\",\"content\":\"s\"}"),
+          "{\"contents\":[{\"role\":\"user\",\"parts\":[{\"text\":\"a\"}]}],"
+          "\"systemInstruction\":{\"parts\":[{\"text\":\"s\"}]}}",
+          NEW, "instructions later on" },
         { TALK("{\"role\":\"assistant\",\"content\":\"b\",\"extra_content\":"
                "{\"google\":{\"thought_signature\":\"U2ln\"}}},"
                "{\"role\":\"assistant\",\"content\":\"\"}"),

@@ -5,7 +5,7 @@
 
 #define _GNU_SOURCE                     /* memmem() */
 
-#include "tap.h"
+#include "sample.h"
 
 #include "llm_front.h"
 #include "llm_hub.h"
@@ -26,7 +26,7 @@ whole(llm_endpoint_t ep, llm_str_t body, size_t size)
 
     llm_buf_init(&out, written, size);
     llm_reply_init(&reply, llm_front_find(ep), LLM_STR("id"), 1, 0);
-    reply.front->whole(&reply, gemini, body, &out);
+    sample_whole(&reply, gemini, body, &out);
 
     return out.full ? LLM_NOSTR : llm_buf_view(&out);
 }

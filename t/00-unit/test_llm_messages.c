@@ -3,7 +3,7 @@
  * request on its way out and of answers on their way back.
  */
 
-#include "tap.h"
+#include "sample.h"
 
 #include "llm_front.h"
 #include "llm_openai.h"
@@ -286,7 +286,7 @@ test_whole(void)
     llm_buf_init(&out, written, sizeof(written));
     llm_reply_init(&reply, llm_front_find(LLM_EP_MESSAGES), LLM_STR("msg_1"),
                    1, 0);
-    llm_messages_whole(&reply, llm_dialect_find(LLM_STR("openai")), LLM_STR(
+    sample_whole(&reply, llm_dialect_find(LLM_STR("openai")), LLM_STR(
         "{\"id\":\"c\",\"model\":\"m\",\"choices\":[{\"message\":{\"content\":"
         "\"Yes\",\"reasoning\":\"Hm\",\"tool_calls\":[{\"function\":{\"name\":"
         "\"f\",\"arguments\":\"{\\\"n\\\":1.50}\"}},{\"id\":\"b\","

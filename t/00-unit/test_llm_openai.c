@@ -25,11 +25,13 @@ answer(llm_endpoint_t ep, llm_str_t body)
     llm_buf_init(&mem, memory, sizeof(memory));
     memset(&brief, 0xaa, sizeof(brief));
     brief.brief = 1;
+    brief.sink = NULL;
     openai->answer(ep, body, &mem, &brief);
 
     llm_buf_init(&mem, memory, sizeof(memory));
     memset(&a, 0xaa, sizeof(a));
     a.brief = 0;
+    a.sink = NULL;
     openai->answer(ep, body, &mem, &a);
 
     if (a.class != brief.class

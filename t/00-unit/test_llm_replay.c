@@ -4,7 +4,7 @@
  * has to be is in t/fixtures/streams.json.
  */
 
-#include "tap.h"
+#include "sample.h"
 
 #include "llm_front.h"
 
@@ -739,7 +739,7 @@ test_twin(llm_str_t row, const char *name)
         llm_buf_init(&out, bytes, sizeof(bytes));
         llm_reply_init(&reply, llm_front_find(fronts[f].ep),
                        llm_front_find(fronts[f].ep)->id, 1, 1);
-        reply.front->whole(&reply, llm_dialect_find(dialect), body, &out);
+        sample_whole(&reply, llm_dialect_find(dialect), body, &out);
 
         want = row_says(row, f, 1);
         client_init(&c);

@@ -3,7 +3,7 @@
  * answers of every dialect on their way back.
  */
 
-#include "tap.h"
+#include "sample.h"
 
 #include "llm_front.h"
 #include "llm_openai.h"
@@ -524,8 +524,7 @@ test_whole(void)
         llm_reply_init(&reply, llm_front_find(LLM_EP_RESPONSES),
                        LLM_STR("resp_1"), 7, 0);
         llm_reply_asked(&reply, LLM_STR(SETTINGS));
-        llm_responses_whole(&reply, llm_dialect_find(LLM_STR("openai")), body,
-                            &out);
+        sample_whole(&reply, llm_dialect_find(LLM_STR("openai")), body, &out);
 
         if (!out.full) {
             break;

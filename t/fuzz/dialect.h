@@ -141,24 +141,33 @@ check_answer(const pair_t *p, llm_str_t body)
     llm_buf_t       mem, out;
     llm_reply_t     reply;
     llm_answer_t    a;
+    llm_source_t    source;
     unsigned char  *text;
 
     llm_buf_init(&mem, memory, sizeof(memory));
     memset(&a, 0, sizeof(a));
     p->dialect->answer(LLM_EP_CHAT, body, &mem, &a);
 
-    if (a.class != LLM_CLASS_OK) {
-        return;
-    }
+    source.from = p->dialect;
+    source.body = body;
+    source.mem = &mem;
 
     size = 7 * body.len + 4096;
     text = malloc(size);
     llm_buf_init(&out, text, size);
     llm_reply_init(&reply, p->front, p->front->id, 1, 1);
     llm_reply_asked(&reply, asked(p));
-    reply.front->whole(&reply, p->dialect, body, &out);
+    reply.front->whole(&reply, &source, &out);
 
-    if (!out.full && llm_json_check(body) == LLM_OK) {
+    if (source.answer.class != a.class
+        || (a.class != LLM_CLASS_OK && out.pos != out.start))
+    {
+        abort();
+    }
+
+    if (a.class == LLM_CLASS_OK && !out.full
+        && llm_json_check(body) == LLM_OK)
+    {
         check_json(llm_buf_view(&out));
     }
 

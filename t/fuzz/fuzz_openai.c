@@ -38,6 +38,7 @@ check_answer(const llm_dialect_t *d, llm_endpoint_t ep, llm_str_t body)
     llm_answer_t  a;
 
     llm_buf_init(&mem, memory, sizeof(memory));
+    memset(&a, 0, sizeof(a));
     d->answer(ep, body, &mem, &a);
 
     inside(a.content, body);
