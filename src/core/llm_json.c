@@ -44,6 +44,7 @@ llm_json_open(llm_json_scan_t *s, llm_json_iter_t *it, llm_str_t text)
 
     it->pos = p + 1;
     it->end = s->end;
+    it->known = LLM_NOSTR;
     it->close = (unsigned char) (*p + 2);
     it->first = 1;
     it->inner = 0;
@@ -124,7 +125,8 @@ llm_json_step(llm_json_scan_t *s, llm_json_iter_t *it, llm_json_member_t *m)
 
     m->escaped = s->escaped & 1;
 
-    p = llm_json_value(s, value);
+    p = value == it->known.data ? value + it->known.len
+                                : llm_json_value(s, value);
     if (p == NULL) {
         return LLM_BAD;
     }
@@ -346,6 +348,7 @@ llm_json_next_pick(llm_json_iter_t *it, llm_json_want_t *want, size_t want_n)
 
     object.pos = p + 1;
     object.end = s.end;
+    object.known = LLM_NOSTR;
     object.close = '}';
     object.first = 1;
     object.inner = 1;

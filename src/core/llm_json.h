@@ -32,6 +32,8 @@ typedef struct {
 typedef struct {
     const unsigned char  *pos;
     const unsigned char  *end;
+    llm_str_t             known;        /* a value that was found in this text
+                                           before: it is not scanned again */
     unsigned char         close;        /* '}' or ']'; 0: it has ended */
     unsigned char         first;
     unsigned char         inner;        /* more than white space may follow */

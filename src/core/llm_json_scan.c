@@ -213,38 +213,23 @@ llm_json_scalar(llm_json_scan_t *s, const unsigned char *p)
 }
 
 
-/* A key and its colon.  The result is where the value begins. */
+/* p is at the opening quote, if there is one. */
 const unsigned char *
-llm_json_key(llm_json_scan_t *s, const unsigned char *p, llm_str_t *key)
+llm_json_key_rest(llm_json_scan_t *s, const unsigned char *p, llm_str_t *key)
 {
-    uint64_t              mask;
-    const unsigned char  *q;
-
     if (p == s->end || *p != '"') {
         return llm_json_fail(s, p, LLM_JSON_E_SYNTAX);
     }
 
-    key->data = ++p;
+    key->data = p + 1;
 
-    /* most keys are short and plain */
-
-    mask = s->end - p >= 16 ? llm_bytes_mask(p, LLM_BYTES_STRING) : 0;
-    q = mask ? p + __builtin_ctzll(mask) : NULL;
-    s->escaped = 0;
-
-    if (q && *q == '"') {
-        p = q + 1;
-        key->len = (size_t) (q - key->data);
-
-    } else {
-        p = llm_json_string_rest(s, p);
-        if (p == NULL) {
-            return NULL;
-        }
-
-        key->len = (size_t) (p - key->data) - 1;
-        s->escaped = key->len && memchr(key->data, '\\', key->len) != NULL;
+    p = llm_json_string(s, p);
+    if (p == NULL) {
+        return NULL;
     }
+
+    key->len = (size_t) (p - key->data) - 1;
+    s->escaped = key->len && memchr(key->data, '\\', key->len) != NULL;
 
     p = llm_json_space(p, s->end);
 

@@ -239,7 +239,7 @@ llm_messages_request(llm_str_t body, llm_buf_t *out, llm_loss_t *loss)
     memset(loss, 0, sizeof(llm_loss_t));
     memcpy(want, llm_messages_want, sizeof(want));
 
-    rc = llm_hub_take(body, want, LLM_MR_COUNT, loss);
+    rc = llm_hub_take(body, LLM_NOSTR, want, LLM_MR_COUNT, loss);
     if (rc != LLM_OK) {
         return rc;
     }

@@ -44,7 +44,7 @@ llm_responses_asked(llm_reply_t *r, llm_str_t body)
         r->setting[i].name = llm_settings[i].name;
     }
 
-    (void) llm_hub_take(body, r->setting, LLM_REPLY_SETTINGS, &loss);
+    (void) llm_hub_take(body, LLM_NOSTR, r->setting, LLM_REPLY_SETTINGS, &loss);
 
     r->settings = 0;
 

@@ -342,7 +342,7 @@ llm_responses_request(llm_str_t body, llm_buf_t *out, llm_loss_t *loss)
     memset(loss, 0, sizeof(llm_loss_t));
     memcpy(want, llm_responses_want, sizeof(want));
 
-    rc = llm_hub_take(body, want, LLM_RR_COUNT, loss);
+    rc = llm_hub_take(body, LLM_NOSTR, want, LLM_RR_COUNT, loss);
 
     if (rc == LLM_OK) {
         rc = llm_responses_stored(want, loss);

@@ -78,7 +78,8 @@ llm_loss_fail(llm_loss_t *loss, llm_rc_t rc, llm_str_t param, llm_str_t message)
 
 
 llm_rc_t
-llm_hub_take(llm_str_t body, llm_json_want_t *want, size_t n, llm_loss_t *loss)
+llm_hub_take(llm_str_t body, llm_str_t known, llm_json_want_t *want, size_t n,
+    llm_loss_t *loss)
 {
     size_t             i;
     llm_rc_t           rc;
@@ -96,10 +97,14 @@ llm_hub_take(llm_str_t body, llm_json_want_t *want, size_t n, llm_loss_t *loss)
         rc = LLM_BAD;
     }
 
+    it.known = known;
+
     while (rc == LLM_OK && (rc = llm_json_next(&it, &m)) == LLM_OK) {
 
         for (i = 0; i < n; i++) {
-            if (llm_json_key_is(m.key, want[i].name)) {
+            if (m.escaped ? llm_json_key_is(m.key, want[i].name)
+                          : llm_str_eq(m.key, want[i].name))
+            {
                 want[i].value = m.value;
                 want[i].kind = m.kind;
                 break;
@@ -121,7 +126,7 @@ llm_hub_take(llm_str_t body, llm_json_want_t *want, size_t n, llm_loss_t *loss)
 
 
 llm_rc_t
-llm_hub_read(llm_hub_t *h, llm_str_t body, llm_loss_t *loss)
+llm_hub_read(llm_hub_t *h, llm_str_t body, llm_str_t known, llm_loss_t *loss)
 {
     unsigned  i;
     llm_rc_t  rc;
@@ -138,7 +143,7 @@ llm_hub_read(llm_hub_t *h, llm_str_t body, llm_loss_t *loss)
         h->member[i].name = llm_hub_names[i];
     }
 
-    rc = llm_hub_take(body, h->member, LLM_H_COUNT, loss);
+    rc = llm_hub_take(body, known, h->member, LLM_H_COUNT, loss);
     if (rc != LLM_OK) {
         return rc;
     }

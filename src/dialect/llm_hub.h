@@ -57,8 +57,10 @@ typedef struct {
 } llm_hub_t;
 
 /* Takes a body apart: sets all of *h but model and version.  Members without a
- * name above are a loss.  LLM_OK, or LLM_BAD with param and message. */
-llm_rc_t llm_hub_read(llm_hub_t *h, llm_str_t body, llm_loss_t *loss);
+ * name above are a loss; known: a value that was found in it before, or empty.
+ * LLM_OK, or LLM_BAD with param and message. */
+llm_rc_t llm_hub_read(llm_hub_t *h, llm_str_t body, llm_str_t known,
+    llm_loss_t *loss);
 
 /* Does to the members what a target wants done to them, by OpenAI's names;
  * max_tokens is the same as max_completion_tokens.  Names of what was dropped
@@ -69,9 +71,9 @@ void llm_hub_fields(llm_hub_t *h, const llm_field_t *field, size_t n,
 
 /* Takes a request of another form apart: fills the wanted members (absent: of
  * kind null; of a name twice, the last); others that say something are a loss.
- * LLM_OK, or LLM_BAD with a message. */
-llm_rc_t llm_hub_take(llm_str_t body, llm_json_want_t *want, size_t n,
-    llm_loss_t *loss);
+ * known: as above.  LLM_OK, or LLM_BAD with a message. */
+llm_rc_t llm_hub_take(llm_str_t body, llm_str_t known, llm_json_want_t *want,
+    size_t n, llm_loss_t *loss);
 
 /* A member that is there and not null; marks it as used.  NULL: absent. */
 const llm_json_want_t *llm_hub_get(llm_hub_t *h, unsigned i);

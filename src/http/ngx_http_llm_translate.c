@@ -279,6 +279,7 @@ ngx_http_llm_translate_hub(ngx_http_llm_ctx_t *ctx, llm_str_t body,
 {
     llm_rc_t                  rc;
     llm_hub_t                 hub;
+    llm_str_t                 messages;
     ngx_str_t                 model;
     ngx_http_llm_fields_t     fields;
     ngx_http_llm_target_t    *target;
@@ -294,7 +295,12 @@ ngx_http_llm_translate_hub(ngx_http_llm_ctx_t *ctx, llm_str_t body,
     hub.model = ngx_http_llm_view(target->model ? &target->model->id : &model);
     hub.version = ngx_http_llm_view(&provider->version);
 
-    rc = llm_hub_read(&hub, body, loss);
+    /* the client's own body was read before */
+
+    messages = body.data == ctx->facts.body.data
+               ? ctx->facts.member[LLM_M_MESSAGES].value : LLM_NOSTR;
+
+    rc = llm_hub_read(&hub, body, messages, loss);
     if (rc != LLM_OK) {
         return rc;
     }

@@ -147,7 +147,7 @@ request(const char *body, const char *model, const char *version,
     hub.version = tap_c(version);
     llm_buf_init(&out, written, sizeof(written));
 
-    *rc = llm_hub_read(&hub, tap_c(body), loss);
+    *rc = llm_hub_read(&hub, tap_c(body), LLM_NOSTR, loss);
 
     if (*rc == LLM_OK) {
         *rc = anthropic->request(&hub, &out, loss);
@@ -543,7 +543,7 @@ test_room(void)
 
     for (size = 0; size < 4096; size++) {
         llm_buf_init(&out, written, size);
-        rc = llm_hub_read(&hub, body, &loss);
+        rc = llm_hub_read(&hub, body, LLM_NOSTR, &loss);
         rc = rc == LLM_OK ? anthropic->request(&hub, &out, &loss) : rc;
 
         if (rc == LLM_OK && len == 0) {

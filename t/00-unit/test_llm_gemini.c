@@ -226,7 +226,7 @@ request(const char *body, const char *model, llm_rc_t *rc, llm_loss_t *loss)
     hub.version = LLM_NOSTR;
     llm_buf_init(&out, written, sizeof(written));
 
-    *rc = llm_hub_read(&hub, tap_c(body), loss);
+    *rc = llm_hub_read(&hub, tap_c(body), LLM_NOSTR, loss);
 
     if (*rc == LLM_OK) {
         *rc = gemini->request(&hub, &out, loss);
@@ -465,7 +465,7 @@ test_room(void)
 
     for (size = 0; size < 4096; size++) {
         llm_buf_init(&out, written, size);
-        rc = llm_hub_read(&hub, body, &loss);
+        rc = llm_hub_read(&hub, body, LLM_NOSTR, &loss);
         rc = rc == LLM_OK ? gemini->request(&hub, &out, &loss) : rc;
 
         if (rc == LLM_OK && len == 0) {

@@ -313,7 +313,8 @@ ask(const char *body, const char *dialect, const char *model)
     llm_buf_init(&out, written, sizeof(written));
     is_int(llm_front_find(LLM_EP_MESSAGES)->request(tap_c(body), &chat, &loss),
            LLM_OK, "a request");
-    is_int(llm_hub_read(&h, llm_buf_view(&chat), &loss), LLM_OK, "... read");
+    is_int(llm_hub_read(&h, llm_buf_view(&chat), LLM_NOSTR, &loss), LLM_OK,
+           "... read");
     is_int(d->request(&h, &out, &loss), LLM_OK, "... and written");
 
     return llm_buf_view(&out);

@@ -122,7 +122,8 @@ test_fields(void)
         memset(&h, 0, sizeof(h));
         memset(&dropped, 0, sizeof(dropped));
 
-        is_int(llm_hub_read(&h, tap_c(t[i].body), &loss), LLM_OK, t[i].body);
+        is_int(llm_hub_read(&h, tap_c(t[i].body), LLM_NOSTR, &loss), LLM_OK,
+               t[i].body);
         llm_hub_fields(&h, &t[i].f, 1, &loss, &dropped);
 
         is_str(told(&h, seen, 4, &loss), t[i].members, kind(t[i].f.what));
@@ -130,10 +131,34 @@ test_fields(void)
     }
 
     (void) llm_hub_read(&h, LLM_STR(ASK(",\"max_completion_tokens\":9")),
-                        &loss);
+                        LLM_NOSTR, &loss);
     llm_hub_fields(&h, NULL, 0, &loss, &dropped);
     ok(h.member[LLM_H_MAX_COMPLETION_TOKENS].value.len == 1,
        "without fields nothing is touched");
+}
+
+
+/* What was found before is not looked at again, and nothing else is missed. */
+static void
+test_known(void)
+{
+    llm_hub_t   h;
+    llm_str_t   body, known;
+    llm_loss_t  loss;
+
+    body = LLM_STR("{\"model\":\"m\", \"messages\" : [{\"content\":\"]\"}] ,"
+                   "\"stop\":1}");
+
+    memset(&h, 0, sizeof(h));
+    (void) llm_hub_read(&h, body, LLM_NOSTR, &loss);
+    known = h.member[LLM_H_MESSAGES].value;
+
+    memset(&h, 0, sizeof(h));
+    is_int(llm_hub_read(&h, body, known, &loss), LLM_OK, "a known member");
+    ok(h.member[LLM_H_MESSAGES].value.data == known.data
+       && h.member[LLM_H_MESSAGES].value.len == known.len, "... is there");
+    is_str(h.member[LLM_H_STOP].value, "1", "... and what is behind it");
+    is_int(loss.n, 0, "... and nothing else");
 }
 
 
@@ -165,6 +190,7 @@ int
 main(void)
 {
     test_fields();
+    test_known();
     test_cannot();
 
     return tap_done();

@@ -37,7 +37,7 @@ ask(const char *model, llm_str_t body, size_t size, llm_buf_t *out,
     hub.model = (llm_str_t) { strlen(model), (const unsigned char *) model };
     hub.version = LLM_NOSTR;
 
-    rc = llm_hub_read(&hub, llm_buf_view(&b), loss);
+    rc = llm_hub_read(&hub, llm_buf_view(&b), LLM_NOSTR, loss);
 
     return rc == LLM_OK ? llm_openai_request(&hub, out, loss) : rc;
 }

@@ -75,6 +75,7 @@ check_hub_request(const pair_t *p, llm_str_t body, int valid,
     llm_rc_t        rc;
     llm_hub_t       hub;
     llm_buf_t       out;
+    llm_str_t       known;
     unsigned char  *text;
 
     size = 7 * body.len + 4096;
@@ -84,9 +85,17 @@ check_hub_request(const pair_t *p, llm_str_t body, int valid,
     hub.model = p->model;
     hub.version = p->dialect->version;
 
-    rc = llm_hub_read(&hub, body, loss);
+    rc = llm_hub_read(&hub, body, LLM_NOSTR, loss);
 
     if (rc == LLM_OK) {
+        /* the same, when it is told where the messages are */
+        known = hub.member[LLM_H_MESSAGES].value;
+        rc = llm_hub_read(&hub, body, known, loss);
+
+        if (rc != LLM_OK || hub.member[LLM_H_MESSAGES].value.len != known.len) {
+            abort();
+        }
+
         rc = p->dialect->request(&hub, &out, loss);
     }
 
