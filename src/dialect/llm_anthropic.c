@@ -61,9 +61,9 @@ llm_anthropic_usage(llm_str_t object, llm_usage_t *usage, uint64_t count[3])
     llm_json_iter_t    it;
     llm_json_member_t  m;
 
-    static const llm_str_t  input[] = {
+    static const llm_str_t  names[] = {
         LLM_STR("input_tokens"), LLM_STR("cache_read_input_tokens"),
-        LLM_STR("cache_creation_input_tokens")
+        LLM_STR("cache_creation_input_tokens"), LLM_STR("output_tokens")
     };
 
     if (llm_json_begin(&it, object) != LLM_OK) {
@@ -77,18 +77,18 @@ llm_anthropic_usage(llm_str_t object, llm_usage_t *usage, uint64_t count[3])
             continue;
         }
 
-        if (llm_json_uint(m.value, &n) != LLM_OK) {
+        for (i = 0; i < 4 && !llm_str_eq(m.key, names[i]); i++) {
+            /* void */
+        }
+
+        if (i == 4 || llm_json_uint(m.value, &n) != LLM_OK) {
             continue;
         }
 
-        if (llm_str_eq(m.key, LLM_STR("output_tokens"))) {
+        if (i == 3) {
             usage->output = n;
-        }
-
-        for (i = 0; i < 3; i++) {
-            if (llm_str_eq(m.key, input[i])) {
-                count[i] = n;
-            }
+        } else {
+            count[i] = n;
         }
     }
 

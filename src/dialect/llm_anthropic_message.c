@@ -35,14 +35,12 @@ static const llm_json_want_t  llm_message_want[LLM_AM_COUNT] = {
 };
 
 
-/* The next message; LLM_NONE: there is none. */
+/* The next message, in a copy of the names; LLM_NONE: there is none. */
 static llm_rc_t
 llm_message_next(llm_json_iter_t *it, llm_json_want_t *want,
     llm_loss_t *loss)
 {
     llm_rc_t  rc;
-
-    memcpy(want, llm_message_want, sizeof(llm_message_want));
 
     rc = llm_openai_next(it, want, LLM_AM_COUNT);
 
@@ -127,6 +125,8 @@ llm_anthropic_system(llm_str_t messages, size_t n, llm_str_t extra,
     llm_json_want_t  want[LLM_AM_COUNT];
 
     blocks = 0;
+    memcpy(want, llm_message_want, sizeof(want));
+
     rc = llm_json_begin(&it, messages);
 
     while (rc == LLM_OK && n) {
@@ -512,6 +512,7 @@ llm_anthropic_messages(llm_str_t messages, llm_buf_t *out, llm_loss_t *loss,
     memset(&t, 0, sizeof(llm_turns_t));
     t.out = out;
     t.loss = loss;
+    memcpy(want, llm_message_want, sizeof(want));
 
     rc = llm_json_begin(&it, messages);
     if (rc != LLM_OK) {

@@ -236,7 +236,7 @@ llm_messages_request(llm_str_t body, llm_buf_t *out, llm_loss_t *loss)
     llm_rc_t         rc;
     llm_json_want_t  want[LLM_MR_COUNT];
 
-    memset(loss, 0, sizeof(llm_loss_t));
+    llm_loss_init(loss);
     memcpy(want, llm_messages_want, sizeof(want));
 
     rc = llm_hub_take(body, LLM_NOSTR, want, LLM_MR_COUNT, loss);

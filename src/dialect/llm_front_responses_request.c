@@ -339,7 +339,7 @@ llm_responses_request(llm_str_t body, llm_buf_t *out, llm_loss_t *loss)
     llm_rc_t         rc;
     llm_json_want_t  want[LLM_RR_COUNT];
 
-    memset(loss, 0, sizeof(llm_loss_t));
+    llm_loss_init(loss);
     memcpy(want, llm_responses_want, sizeof(want));
 
     rc = llm_hub_take(body, LLM_NOSTR, want, LLM_RR_COUNT, loss);

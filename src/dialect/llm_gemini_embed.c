@@ -25,7 +25,7 @@ llm_embed_read(llm_str_t body, llm_json_member_t *member, llm_loss_t *loss)
     llm_json_iter_t    it;
     llm_json_member_t  m;
 
-    memset(loss, 0, sizeof(llm_loss_t));
+    llm_loss_init(loss);
 
     for (i = 0; i < LLM_GE_COUNT; i++) {
         member[i].value = LLM_NOSTR;

@@ -51,6 +51,15 @@ llm_delta_text(const llm_sink_t *sink, llm_delta_kind_t kind, llm_str_t text)
 
 
 void
+llm_loss_init(llm_loss_t *loss)
+{
+    loss->n = 0;
+    loss->param = LLM_NOSTR;
+    loss->message = LLM_NOSTR;
+}
+
+
+void
 llm_loss_add(llm_loss_t *loss, llm_str_t name)
 {
     size_t  i;
@@ -131,7 +140,7 @@ llm_hub_read(llm_hub_t *h, llm_str_t body, llm_str_t known, llm_loss_t *loss)
     unsigned  i;
     llm_rc_t  rc;
 
-    memset(loss, 0, sizeof(llm_loss_t));
+    llm_loss_init(loss);
 
     h->body = body;
     h->used = 0;

@@ -81,7 +81,8 @@ const llm_json_want_t *llm_hub_get(llm_hub_t *h, unsigned i);
 /* Adds what is there, says something, and was not used. */
 void llm_hub_rest(const llm_hub_t *h, llm_loss_t *loss);
 
-/* Notes a member that is left out. */
+/* Begins with nothing lost; notes a member that is left out. */
+void llm_loss_init(llm_loss_t *loss);
 void llm_loss_add(llm_loss_t *loss, llm_str_t name);
 
 /* The request cannot be put in these words at all (LLM_NONE), or is wrong

@@ -180,7 +180,7 @@ llm_speech_read(llm_speech_t *s, const llm_request_t *r,
 {
     llm_str_t  value[LLM_SF_COUNT];
 
-    memset(loss, 0, sizeof(llm_loss_t));
+    llm_loss_init(loss);
 
     if (llm_speech_fields(r, field, field_n, value, &s->dropped, loss)
         != LLM_OK)

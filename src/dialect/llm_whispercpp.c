@@ -138,7 +138,7 @@ llm_whispercpp_form(const llm_request_t *r, llm_field_t *field, size_t *n,
     llm_str_t  text;
 
     *n = 0;
-    memset(loss, 0, sizeof(llm_loss_t));
+    llm_loss_init(loss);
 
     rc = llm_form_check(r, loss);
     if (rc != LLM_OK) {

@@ -227,7 +227,6 @@ static ngx_int_t
 ngx_http_llm_compose_head(ngx_http_llm_ctx_t *ctx, ngx_str_t *path,
     ngx_str_t *type, off_t length, llm_buf_t *b)
 {
-    u_char                    number[NGX_OFF_T_LEN];
     ngx_http_request_t       *r;
     ngx_http_llm_provider_t  *provider;
 
@@ -258,7 +257,7 @@ ngx_http_llm_compose_head(ngx_http_llm_ctx_t *ctx, ngx_str_t *path,
 
     } else if (length || r->method == NGX_HTTP_POST) {
         llm_buf_str(b, LLM_STR("Content-Length: "));
-        llm_buf_put(b, number, ngx_sprintf(number, "%O", length) - number);
+        llm_json_put_uint(b, length);
         llm_buf_str(b, LLM_STR(CRLF));
     }
 

@@ -81,7 +81,7 @@ ngx_http_llm_compose_analyze(ngx_http_llm_ctx_t *ctx,
     }
 
     text = made;
-    ngx_memzero(&dropped, sizeof(llm_loss_t));
+    llm_loss_init(&dropped);
 
     if (ngx_http_llm_edit(ctx, &text, &dropped) != NGX_OK
         || ngx_http_llm_dropped(ctx, &dropped) != NGX_OK)
@@ -253,7 +253,7 @@ ngx_http_llm_make_edits(ngx_http_llm_ctx_t *ctx, llm_edits_t *edits)
         return NGX_ERROR;
     }
 
-    ngx_memzero(&dropped, sizeof(llm_loss_t));
+    llm_loss_init(&dropped);
     ngx_http_llm_dropped_fields(&fields, edits->dropped, &dropped);
 
     return ngx_http_llm_dropped(ctx, &dropped);

@@ -312,6 +312,7 @@ static ngx_int_t
 ngx_http_llm_number_header(ngx_http_llm_ctx_t *ctx, ngx_str_t *name,
     ngx_uint_t n)
 {
+    llm_buf_t  text;
     ngx_str_t  value;
 
     value.data = ngx_pnalloc(ctx->request->pool, NGX_INT_T_LEN);
@@ -319,7 +320,9 @@ ngx_http_llm_number_header(ngx_http_llm_ctx_t *ctx, ngx_str_t *name,
         return NGX_ERROR;
     }
 
-    value.len = ngx_sprintf(value.data, "%ui", n) - value.data;
+    llm_buf_init(&text, value.data, NGX_INT_T_LEN);
+    llm_json_put_uint(&text, n);
+    value.len = text.pos - text.start;
 
     return ngx_http_llm_add_header(ctx->request, name, &value);
 }

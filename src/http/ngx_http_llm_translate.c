@@ -117,9 +117,9 @@ ngx_http_llm_translate_request(ngx_http_llm_ctx_t *ctx, llm_loss_t *loss,
         return NGX_ERROR;
     }
 
-    ngx_memzero(loss, sizeof(llm_loss_t));
+    llm_loss_init(&front);
 
-    if (ngx_http_llm_translate_front(ctx, &body, loss, rc) != NGX_OK) {
+    if (ngx_http_llm_translate_front(ctx, &body, &front, rc) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -128,11 +128,12 @@ ngx_http_llm_translate_request(ngx_http_llm_ctx_t *ctx, llm_loss_t *loss,
     }
 
     if (*rc != LLM_OK) {
+        *loss = front;
         return NGX_OK;
     }
 
-    front = *loss;
-    ngx_memzero(&dropped, sizeof(llm_loss_t));
+    llm_loss_init(loss);
+    llm_loss_init(&dropped);
 
     if (ngx_http_llm_translate_body(ctx, &body, loss, &dropped, rc) != NGX_OK) {
         return NGX_ERROR;

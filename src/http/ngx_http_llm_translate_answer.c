@@ -23,15 +23,16 @@ static ngx_int_t ngx_http_llm_keep(ngx_http_llm_ctx_t *ctx,
 static void
 ngx_http_llm_begin_reply(ngx_http_llm_ctx_t *ctx, llm_reply_t *reply)
 {
-    u_char              id[NGX_HTTP_LLM_REPLY_ID + sizeof(ctx->id)];
+    u_char             *p, id[NGX_HTTP_LLM_REPLY_ID + sizeof(ctx->id)];
     llm_str_t           name;
     const llm_front_t  *front;
 
     front = llm_front_find(ctx->endpoint);
 
-    name.len = ngx_sprintf(id, "%*s%*s", front->id.len, front->id.data,
-                           sizeof(ctx->id), ctx->id)
-               - id;
+    p = ngx_cpymem(id, front->id.data, front->id.len);
+    p = ngx_cpymem(p, ctx->id, sizeof(ctx->id));
+
+    name.len = p - id;
     name.data = id;
 
     llm_reply_init(reply, front, name, ngx_time(), ctx->facts.include_usage);
