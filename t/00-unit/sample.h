@@ -7,10 +7,17 @@
 #define SAMPLE_H
 
 #include "tap.h"
+#include "stream.h"
 
 #include "llm_front.h"
 
 #define SAMPLE_NOW  1795168800000ULL    /* Fri, 20 Nov 2026 10:00:00 GMT */
+
+typedef struct {
+    const llm_dialect_t  *dialect;
+    llm_stream_t         *stream;
+    const llm_sink_t     *sink;
+} sample_way_t;
 
 
 /* The body of a .http fixture, its status and its headers' hints. */
@@ -70,6 +77,33 @@ sample_whole(llm_reply_t *reply, const llm_dialect_t *from, llm_str_t body,
 }
 
 
+static inline void
+sample_event(void *data, const llm_sse_event_t *ev, int whole)
+{
+    llm_buf_t      mem;
+    sample_way_t  *w = data;
+
+    static unsigned char  memory[2048];     /* of the stream's message */
+
+    if (whole) {
+        llm_buf_init(&mem, memory, sizeof(memory));
+        (void) w->dialect->stream(w->stream, ev, &mem, w->sink);
+    }
+}
+
+
+/* Gives a sink the deltas of a stream that is read in pieces of that size. */
+static inline void
+sample_deltas(const llm_dialect_t *d, llm_str_t body, size_t piece,
+    llm_stream_t *s, const llm_sink_t *sink)
+{
+    sample_way_t  w = { d, s, sink };
+
+    llm_stream_init(s, LLM_EP_CHAT);
+    stream_read(body, piece, sample_event, &w);
+}
+
+
 /* One letter for each delta, and texts between. */
 static inline void
 sample_note(void *data, const llm_delta_t *d)
@@ -92,37 +126,9 @@ static inline void
 sample_stream(const llm_dialect_t *d, const char *path, size_t piece,
     llm_stream_t *s, llm_buf_t *notes)
 {
-    int              complete;
-    size_t           at, n, used, len;
-    llm_buf_t        mem;
-    llm_sse_t        sse;
-    llm_str_t        body;
-    llm_sink_t       sink;
-    llm_sse_event_t  ev;
-    unsigned char    event[4096], scratch[4096];
+    llm_sink_t  sink = { sample_note, notes };
 
-    static unsigned char  memory[2048];     /* of the stream's message */
-
-    body = tap_fixture(path);
-    sink.put = sample_note;
-    sink.data = notes;
-    llm_stream_init(s, LLM_EP_CHAT);
-    llm_sse_init(&sse);
-    len = 0;
-
-    for (at = 0; at < body.len; at += used) {
-        n = body.len - at < piece ? body.len - at : piece;
-        used = llm_sse_cut(&sse, body.data + at, n, &complete);
-        memcpy(event + len, body.data + at, used);
-        len += used;
-
-        if (complete) {
-            llm_sse_parse((llm_str_t) { len, event }, scratch, &ev);
-            llm_buf_init(&mem, memory, sizeof(memory));
-            (void) d->stream(s, &ev, &mem, &sink);
-            len = 0;
-        }
-    }
+    sample_deltas(d, tap_fixture(path), piece, s, &sink);
 }
 
 #endif /* SAMPLE_H */

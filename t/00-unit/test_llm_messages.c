@@ -10,7 +10,6 @@
 
 static unsigned char  chat[65536];
 static unsigned char  written[262144];
-static unsigned char  memory[2048];
 
 
 /* ---- requests -------------------------------------------------------- */
@@ -185,15 +184,10 @@ put(void *data, const llm_delta_t *delta)
 static llm_str_t
 stream(llm_str_t body, size_t piece, unsigned char *to, size_t size)
 {
-    int               complete;
-    size_t            at, n, used, len;
-    llm_buf_t         mem, out;
-    llm_sse_t         sse;
-    llm_sink_t        sink;
-    llm_reply_t       reply;
-    llm_stream_t      s;
-    llm_sse_event_t   ev;
-    static unsigned char  event[65536], scratch[65536];
+    llm_buf_t     out;
+    llm_sink_t    sink;
+    llm_reply_t   reply;
+    llm_stream_t  s;
 
     llm_buf_init(&out, to, size);
     put(&out, NULL);
@@ -203,23 +197,7 @@ stream(llm_str_t body, size_t piece, unsigned char *to, size_t size)
     sink.put = put;
     sink.data = &reply;
 
-    llm_stream_init(&s, LLM_EP_CHAT);
-    llm_sse_init(&sse);
-    len = 0;
-
-    for (at = 0; at < body.len; at += used) {
-        n = body.len - at < piece ? body.len - at : piece;
-        used = llm_sse_cut(&sse, body.data + at, n, &complete);
-        memcpy(event + len, body.data + at, used);
-        len += used;
-
-        if (complete) {
-            llm_sse_parse((llm_str_t) { len, event }, scratch, &ev);
-            llm_buf_init(&mem, memory, sizeof(memory));
-            (void) llm_openai_stream(&s, &ev, &mem, &sink);
-            len = 0;
-        }
-    }
+    sample_deltas(llm_dialect_find(LLM_STR("openai")), body, piece, &s, &sink);
 
     return llm_buf_view(&out);
 }

@@ -528,75 +528,57 @@ test_odd_refusals(void)
 /* ---- streams -------------------------------------------------------- */
 
 
+typedef struct {
+    llm_stream_t  *stream;
+    char          *out;
+} verdicts_t;
+
+
+static void
+verdict(void *data, const llm_sse_event_t *ev, int whole)
+{
+    llm_buf_t    mem;
+    verdicts_t  *v = data;
+
+    (void) whole;
+
+    llm_buf_init(&mem, memory, sizeof(memory));
+
+    switch (openai->event(v->stream, ev, &mem)) {
+    case LLM_EVENT_PREFACE:
+        /* blank lines between events are no events */
+        if (ev->has_data) {
+            *v->out++ = 'p';
+        }
+        break;
+    case LLM_EVENT_CONTENT:
+        *v->out++ = 'C';
+        break;
+    case LLM_EVENT_USAGE:
+        *v->out++ = 'U';
+        break;
+    case LLM_EVENT_DONE:
+        *v->out++ = 'D';
+        break;
+    case LLM_EVENT_ERROR:
+        *v->out++ = 'E';
+        break;
+    default:
+        *v->out++ = 'm';
+    }
+}
+
+
 /* One letter for each event, however the stream is cut into pieces. */
 static const char *
 verdicts(llm_str_t raw, size_t piece, llm_stream_t *s, llm_endpoint_t ep,
     char *out)
 {
-    int              complete;
-    size_t           n, at, used, len;
-    llm_buf_t        mem;
-    llm_sse_t        sse;
-    llm_sse_event_t  ev;
-    unsigned char   *event, *scratch;
+    verdicts_t  v = { s, out };
 
-    event = malloc(raw.len + 1);
-    scratch = malloc(raw.len + 1);
     llm_stream_init(s, ep);
-    llm_sse_init(&sse);
-    len = 0;
-    n = 0;
-
-    for (at = 0; at <= raw.len; at += piece) {
-
-        llm_str_t  rest = { raw.len - at < piece ? raw.len - at : piece,
-                            raw.data + at };
-
-        while (rest.len || (at + piece > raw.len && len)) {
-            complete = rest.len == 0;
-            used = rest.len ? llm_sse_cut(&sse, rest.data, rest.len, &complete)
-                            : 0;
-            memcpy(event + len, rest.data, used);
-            len += used;
-            rest.data += used;
-            rest.len -= used;
-
-            if (!complete) {
-                continue;
-            }
-
-            llm_sse_parse((llm_str_t) { len, event }, scratch, &ev);
-            llm_buf_init(&mem, memory, sizeof(memory));
-            len = 0;
-
-            switch (openai->event(s, &ev, &mem)) {
-            case LLM_EVENT_PREFACE:
-                /* blank lines between events are no events */
-                if (ev.has_data) {
-                    out[n++] = 'p';
-                }
-                break;
-            case LLM_EVENT_CONTENT:
-                out[n++] = 'C';
-                break;
-            case LLM_EVENT_USAGE:
-                out[n++] = 'U';
-                break;
-            case LLM_EVENT_DONE:
-                out[n++] = 'D';
-                break;
-            case LLM_EVENT_ERROR:
-                out[n++] = 'E';
-                break;
-            default:
-                out[n++] = 'm';
-            }
-        }
-    }
-
-    out[n] = '\0';
-    free(event);
-    free(scratch);
+    stream_read(raw, piece, verdict, &v);
+    *v.out = '\0';
 
     return out;
 }

@@ -20,6 +20,11 @@ typedef struct {
     const char  *end;                   /* done, error, cut */
 } client_t;
 
+typedef struct {
+    client_t  client;
+    unsigned  front;
+} reader_t;
+
 static unsigned char  memory[65536];
 static unsigned char  stream[131072], bytes[262144];
 static unsigned char  texts[3 + 2 * CALLS][65536];
@@ -505,10 +510,13 @@ row_says(llm_str_t row, unsigned front, int whole)
 
 
 typedef struct {
-    llm_reply_t  reply;
-    llm_buf_t    out;
-    unsigned     full:1;
-    unsigned     turn:1;                /* which memory it has */
+    const llm_dialect_t  *from;
+    llm_stream_t          stream;
+    llm_reply_t           reply;
+    llm_buf_t             out;
+    unsigned              full:1;
+    unsigned              turn:1;       /* which memory it has */
+    unsigned              failed:1;     /* and the client knows */
 } way_t;
 
 static unsigned char  kept[2][131072];
@@ -537,33 +545,31 @@ put(void *data, const llm_delta_t *delta)
 
 
 /* One event of the provider, and what follows from it, as translate.c does. */
-static int
-pass(const llm_dialect_t *d, llm_stream_t *s, way_t *w, llm_str_t raw,
-    int failed)
+static void
+pass(void *data, const llm_sse_event_t *ev, int whole)
 {
-    llm_buf_t             mem;
-    llm_sink_t            sink;
-    llm_event_t           verdict;
-    llm_sse_event_t       ev;
-    static unsigned char  scratch[65536];
+    way_t        *w = data;
+    llm_buf_t     mem;
+    llm_sink_t    sink;
+    llm_event_t   verdict;
+
+    (void) whole;
 
     sink.put = put;
     sink.data = w;
 
-    llm_sse_parse(raw, scratch, &ev);
     llm_buf_init(&mem, memory, sizeof(memory));
 
-    verdict = d->stream(s, &ev, &mem, failed ? NULL : &sink);
+    verdict = w->from->stream(&w->stream, ev, &mem, w->failed ? NULL : &sink);
 
-    if (verdict != LLM_EVENT_ERROR || failed) {
-        return failed;
+    if (verdict == LLM_EVENT_ERROR && !w->failed) {
+        w->out.end = bytes + sizeof(bytes);
+        w->reply.front->error_event(&w->out,
+                                    llm_code_of_class(w->stream.error),
+                                    w->stream.message, LLM_STR("id"),
+                                    w->reply.sequence);
+        w->failed = 1;
     }
-
-    w->out.end = bytes + sizeof(bytes);
-    w->reply.front->error_event(&w->out, llm_code_of_class(s->error),
-                                s->message, LLM_STR("id"),
-                                w->reply.sequence);
-    return 1;
 }
 
 
@@ -571,40 +577,19 @@ pass(const llm_dialect_t *d, llm_stream_t *s, way_t *w, llm_str_t raw,
 static llm_str_t
 replay(const llm_dialect_t *d, unsigned front, llm_str_t body, size_t piece)
 {
-    int                   complete, failed;
-    way_t                 w;
-    size_t                at, n, used, len;
-    llm_sse_t             sse;
-    llm_delta_t           end;
-    llm_stream_t          s;
-    static unsigned char  event[65536];
+    way_t        w;
+    llm_delta_t  end;
 
     memset(&w, 0, sizeof(w));
+    w.from = d;
+    llm_stream_init(&w.stream, LLM_EP_CHAT);
     llm_buf_init(&w.out, bytes, sizeof(bytes));
     llm_reply_init(&w.reply, llm_front_find(fronts[front].ep),
                    llm_front_find(fronts[front].ep)->id, 1, 1);
-    llm_stream_init(&s, LLM_EP_CHAT);
-    llm_sse_init(&sse);
-    len = 0;
-    failed = 0;
 
-    for (at = 0; at < body.len; at += used) {
-        n = body.len - at < piece ? body.len - at : piece;
-        used = llm_sse_cut(&sse, body.data + at, n, &complete);
-        memcpy(event + len, body.data + at, used);
-        len += used;
+    stream_read(body, piece, pass, &w);
 
-        if (complete) {
-            failed = pass(d, &s, &w, (llm_str_t) { len, event }, failed);
-            len = 0;
-        }
-    }
-
-    if (len) {
-        failed = pass(d, &s, &w, (llm_str_t) { len, event }, failed);
-    }
-
-    if (!failed && llm_stream_complete(&s) && !w.reply.ended) {
+    if (!w.failed && llm_stream_complete(&w.stream) && !w.reply.ended) {
         memset(&end, 0, sizeof(end));
         end.kind = LLM_DELTA_END;
         put(&w, &end);
@@ -616,26 +601,26 @@ replay(const llm_dialect_t *d, unsigned front, llm_str_t body, size_t piece)
 }
 
 
+static void
+client_event(void *data, const llm_sse_event_t *ev, int whole)
+{
+    reader_t *r = data;
+
+    odd += !whole;
+    fronts[r->front].event(&r->client, ev->data);
+}
+
+
 static llm_str_t
 client_reads(llm_str_t sent, unsigned front, llm_str_t row)
 {
-    int               complete;
-    size_t            at, used;
-    client_t          c;
-    llm_sse_t         sse;
-    llm_sse_event_t   ev;
+    reader_t  r;
 
-    client_init(&c);
-    llm_sse_init(&sse);
+    r.front = front;
+    client_init(&r.client);
+    stream_read(sent, sent.len, client_event, &r);
 
-    for (at = 0; at < sent.len; at += used) {
-        used = llm_sse_cut(&sse, sent.data + at, sent.len - at, &complete);
-        odd += !complete;
-        llm_sse_parse((llm_str_t) { used, sent.data + at }, memory, &ev);
-        fronts[front].event(&c, ev.data);
-    }
-
-    return client_says(&c, get(row, "usage").len != 0, front);
+    return client_says(&r.client, get(row, "usage").len != 0, front);
 }
 
 

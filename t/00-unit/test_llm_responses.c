@@ -246,20 +246,11 @@ static llm_str_t
 stream(const char *dialect, llm_str_t body, size_t piece, const char *asks,
     unsigned char *to, size_t size)
 {
-    int                   complete;
-    size_t                at, n, used, len;
-    told_t                t;
-    llm_buf_t             mem;
-    llm_sse_t             sse;
-    llm_sink_t            sink;
-    llm_delta_t           end;
-    llm_stream_t          s;
-    llm_sse_event_t       ev;
-    const llm_dialect_t  *d;
+    told_t        t;
+    llm_sink_t    sink;
+    llm_delta_t   end;
+    llm_stream_t  s;
 
-    static unsigned char  event[65536], scratch[65536];
-
-    d = llm_dialect_find(str(dialect));
     llm_buf_init(&t.out, to, size);
     t.turn = 0;
 
@@ -269,23 +260,7 @@ stream(const char *dialect, llm_str_t body, size_t piece, const char *asks,
     sink.put = put;
     sink.data = &t;
 
-    llm_stream_init(&s, LLM_EP_CHAT);
-    llm_sse_init(&sse);
-    len = 0;
-
-    for (at = 0; at < body.len; at += used) {
-        n = body.len - at < piece ? body.len - at : piece;
-        used = llm_sse_cut(&sse, body.data + at, n, &complete);
-        memcpy(event + len, body.data + at, used);
-        len += used;
-
-        if (complete) {
-            llm_sse_parse((llm_str_t) { len, event }, scratch, &ev);
-            llm_buf_init(&mem, memory, sizeof(memory));
-            (void) d->stream(&s, &ev, &mem, &sink);
-            len = 0;
-        }
-    }
+    sample_deltas(llm_dialect_find(str(dialect)), body, piece, &s, &sink);
 
     if (llm_stream_complete(&s)) {
         memset(&end, 0, sizeof(end));

@@ -11,6 +11,8 @@
 
 #include <stdlib.h>
 
+#include "stream.h"
+
 #include "llm_front.h"
 
 
@@ -22,11 +24,13 @@ typedef struct {
 } pair_t;
 
 typedef struct {
-    llm_reply_t     reply;
-    llm_buf_t       out;
-    unsigned char  *mem;
-    size_t          size;
-    unsigned char  *kept;               /* what the last event will repeat */
+    const llm_dialect_t  *from;
+    llm_stream_t          stream;
+    llm_reply_t           reply;
+    llm_buf_t             out;
+    unsigned char        *mem;
+    size_t                size;
+    unsigned char        *kept;         /* what the last event will repeat */
 } translated_t;
 
 
@@ -251,109 +255,68 @@ put_delta(void *data, const llm_delta_t *delta)
 }
 
 
+/* The last event may lack its blank line. */
+static void
+translate_event(void *data, const llm_sse_event_t *ev, int whole)
+{
+    llm_buf_t      mem;
+    llm_sink_t     sink;
+    translated_t  *t = data;
+
+    (void) whole;
+
+    sink.put = put_delta;
+    sink.data = t;
+
+    llm_buf_init(&mem, memory, sizeof(memory));
+    (void) t->from->stream(&t->stream, ev, &mem, &sink);
+}
+
+
 /* The stream as its client gets it, read in pieces of that size. */
 static void
 translate(const pair_t *p, llm_str_t body, size_t piece, translated_t *t)
 {
-    int              complete;
-    size_t           at, n, used, len;
-    llm_buf_t        mem;
-    llm_sse_t        sse;
-    llm_sink_t       sink;
-    llm_delta_t      end;
-    llm_stream_t     s;
-    llm_sse_event_t  ev;
-    unsigned char   *event, *scratch;
-
-    event = malloc(body.len + 1);
-    scratch = malloc(body.len + 1);
+    llm_delta_t  end;
 
     memset(t, 0, sizeof(translated_t));
+    t->from = p->dialect;
+    llm_stream_init(&t->stream, LLM_EP_CHAT);
     llm_reply_init(&t->reply, p->front, p->front->id, 1790000000, 1);
     llm_reply_asked(&t->reply, asked(p));
     t->size = 4096;
     t->mem = malloc(t->size);
     llm_buf_init(&t->out, t->mem, t->size);
 
-    sink.put = put_delta;
-    sink.data = t;
-
-    llm_stream_init(&s, LLM_EP_CHAT);
-    llm_sse_init(&sse);
-    len = 0;
-
-    for (at = 0; at < body.len; at += used) {
-
-        n = body.len - at < piece ? body.len - at : piece;
-        used = llm_sse_cut(&sse, body.data + at, n, &complete);
-        memcpy(event + len, body.data + at, used);
-        len += used;
-
-        if (complete) {
-            llm_sse_parse((llm_str_t) { len, event }, scratch, &ev);
-            llm_buf_init(&mem, memory, sizeof(memory));
-            (void) p->dialect->stream(&s, &ev, &mem, &sink);
-            len = 0;
-        }
-    }
-
-    /* the last event may lack its blank line */
-    llm_sse_parse((llm_str_t) { len, event }, scratch, &ev);
-    llm_buf_init(&mem, memory, sizeof(memory));
-    (void) p->dialect->stream(&s, &ev, &mem, &sink);
+    stream_read(body, piece, translate_event, t);
 
     memset(&end, 0, sizeof(end));
     end.kind = LLM_DELTA_END;
     put_delta(t, &end);
-
-    free(event);
-    free(scratch);
 }
 
 
 /* Every event that went out is JSON, or chat's terminator; the other fronts
  * give each of them its name. */
 static void
-check_events(const pair_t *p, llm_str_t out)
+check_sent(void *data, const llm_sse_event_t *ev, int whole)
 {
-    int              chat, complete;
-    size_t           used;
-    llm_sse_t        sse;
-    llm_sse_event_t  ev;
-    unsigned char   *scratch;
+    int *chat = data;
 
-    chat = (p->front->endpoint == LLM_EP_CHAT);
-    scratch = malloc(out.len + 1);
-    llm_sse_init(&sse);
-
-    while (out.len) {
-        used = llm_sse_cut(&sse, out.data, out.len, &complete);
-
-        if (!complete) {
-            abort();
-        }
-
-        llm_sse_parse((llm_str_t) { used, out.data }, scratch, &ev);
-
-        if (chat ? ev.event.len != 0 : ev.event.len == 0) {
-            abort();
-        }
-
-        if (!chat || !llm_str_eq(ev.data, LLM_STR("[DONE]"))) {
-            check_json(ev.data);
-        }
-
-        out.data += used;
-        out.len -= used;
+    if (!whole || (*chat ? ev->event.len != 0 : ev->event.len == 0)) {
+        abort();
     }
 
-    free(scratch);
+    if (!*chat || !llm_str_eq(ev->data, LLM_STR("[DONE]"))) {
+        check_json(ev->data);
+    }
 }
 
 
 static void
 check_stream(const pair_t *p, llm_str_t body)
 {
+    int           chat;
     llm_str_t     a, b;
     translated_t  whole, bytes;
 
@@ -367,7 +330,9 @@ check_stream(const pair_t *p, llm_str_t body)
         abort();
     }
 
-    check_events(p, a);
+    chat = (p->front->endpoint == LLM_EP_CHAT);
+    stream_read(a, a.len, check_sent, &chat);
+
     free(whole.mem);
     free(bytes.mem);
     free(whole.kept);

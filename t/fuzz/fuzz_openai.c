@@ -8,9 +8,20 @@
 
 #include <stdlib.h>
 
+#include "stream.h"
+
 #include "llm_dialect.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+
+typedef struct {
+    const llm_dialect_t  *dialect;
+    llm_endpoint_t        endpoint;
+    llm_str_t             body;
+    llm_stream_t          stream;
+    uint64_t              sum;
+} verdicts_t;
 
 static unsigned char  memory[2048];
 
@@ -113,83 +124,68 @@ text_of(const llm_dialect_t *d, llm_endpoint_t ep, llm_str_t data)
 }
 
 
+/* What a stream remembers must not change what an event means. */
+static void
+add_verdict(void *data, const llm_sse_event_t *ev, int whole)
+{
+    llm_buf_t      mem;
+    verdicts_t    *v = data;
+    llm_event_t    verdict;
+    llm_stream_t  *s, forgetful;
+
+    if (!whole) {
+        return;
+    }
+
+    s = &v->stream;
+    forgetful = *s;
+    forgetful.head = 0;
+    forgetful.tail = 0;
+
+    llm_buf_init(&mem, memory, sizeof(memory));
+    verdict = v->dialect->event(&forgetful, ev, &mem);
+
+    llm_buf_init(&mem, memory, sizeof(memory));
+
+    if (v->dialect->event(s, ev, &mem) != verdict
+        || s->choices != forgetful.choices
+        || s->finished != forgetful.finished
+        || s->usage.output != forgetful.usage.output)
+    {
+        abort();
+    }
+
+    /* a line feed that belonged to the event before comes alone */
+
+    if (ev->has_data) {
+        v->sum = v->sum * 31 + verdict;
+        v->sum = v->sum * 31 + text_of(v->dialect, v->endpoint, ev->data);
+    }
+
+    inside(s->message, v->body);
+    s->message = LLM_NOSTR;
+}
+
+
 /* A checksum of all verdicts, reading the stream in pieces of that size. */
 static uint64_t
 verdicts(const llm_dialect_t *d, llm_endpoint_t ep, llm_str_t body,
     size_t piece)
 {
-    int              complete;
-    size_t           at, n, used, len;
-    uint64_t         sum;
-    llm_buf_t        mem;
-    llm_sse_t        sse;
-    llm_event_t      verdict;
-    llm_stream_t     s, forgetful;
-    llm_sse_event_t  ev;
-    unsigned char   *event, *scratch;
+    verdicts_t  v;
 
-    event = malloc(body.len + 1);
-    scratch = malloc(body.len + 1);
+    v.dialect = d;
+    v.endpoint = ep;
+    v.body = body;
+    v.sum = 0;
+    llm_stream_init(&v.stream, ep);
 
-    llm_stream_init(&s, ep);
-    llm_sse_init(&sse);
+    stream_read(body, piece, add_verdict, &v);
 
-    sum = 0;
-    len = 0;
+    v.sum = v.sum * 31 + v.stream.finished;
+    v.sum = v.sum * 31 + (uint64_t) llm_stream_complete(&v.stream);
 
-    for (at = 0; at < body.len; at += used) {
-
-        n = body.len - at < piece ? body.len - at : piece;
-        used = llm_sse_cut(&sse, body.data + at, n, &complete);
-        memcpy(event + len, body.data + at, used);
-        len += used;
-
-        if (!complete) {
-            if (used == 0) {
-                abort();
-            }
-            continue;
-        }
-
-        llm_sse_parse((llm_str_t) { len, event }, scratch, &ev);
-        llm_buf_init(&mem, memory, sizeof(memory));
-
-        /* what a stream remembers must not change what an event means */
-
-        forgetful = s;
-        forgetful.head = 0;
-        forgetful.tail = 0;
-        verdict = d->event(&forgetful, &ev, &mem);
-
-        llm_buf_init(&mem, memory, sizeof(memory));
-
-        if (d->event(&s, &ev, &mem) != verdict
-            || s.choices != forgetful.choices
-            || s.finished != forgetful.finished
-            || s.usage.output != forgetful.usage.output)
-        {
-            abort();
-        }
-
-        /* a line feed that belonged to the event before comes alone */
-
-        if (ev.has_data) {
-            sum = sum * 31 + verdict;
-            sum = sum * 31 + text_of(d, ep, ev.data);
-        }
-
-        inside(s.message, body);
-        s.message = LLM_NOSTR;
-        len = 0;
-    }
-
-    sum = sum * 31 + s.finished;
-    sum = sum * 31 + (uint64_t) llm_stream_complete(&s);
-
-    free(event);
-    free(scratch);
-
-    return sum;
+    return v.sum;
 }
 
 

@@ -18,10 +18,13 @@ typedef struct {
 
 
 static void
-check_event(seen_t *s, const llm_sse_event_t *ev)
+check_event(void *data, const llm_sse_event_t *ev, int whole)
 {
-    uint64_t           n;
-    llm_json_member_t  m;
+    seen_t             *s = data;
+    uint64_t            n;
+    llm_json_member_t   m;
+
+    (void) whole;
 
     if (s->done
         || llm_json_get(ev->data, LLM_STR("sequence_number"), &m) != LLM_OK
@@ -57,35 +60,22 @@ check_event(seen_t *s, const llm_sse_event_t *ev)
 static void
 check_repeated(const pair_t *p, llm_str_t body)
 {
-    int              complete;
-    size_t           used;
-    seen_t           seen;
-    llm_sse_t        sse;
-    llm_str_t        out;
-    translated_t     t;
-    llm_sse_event_t  ev;
-    unsigned char   *scratch, *mem;
+    seen_t          seen;
+    llm_str_t       out;
+    translated_t    t;
+    unsigned char  *mem;
 
     translate(p, body, body.len, &t);
 
     out = (llm_str_t) { (size_t) (t.out.pos - t.mem), t.mem };
-    scratch = malloc(out.len + 1);
     mem = malloc(out.len + 3);
 
-    llm_sse_init(&sse);
     seen.number = 0;
     seen.done = 0;
     llm_buf_init(&seen.items, mem, out.len + 3);
     llm_buf_str(&seen.items, LLM_STR("["));
 
-    while (out.len) {
-        used = llm_sse_cut(&sse, out.data, out.len, &complete);
-        llm_sse_parse((llm_str_t) { used, out.data }, scratch, &ev);
-        check_event(&seen, &ev);
-
-        out.data += used;
-        out.len -= used;
-    }
+    stream_read(out, out.len, check_event, &seen);
 
     if (!seen.done && !t.reply.broken) {
         abort();
@@ -93,7 +83,6 @@ check_repeated(const pair_t *p, llm_str_t body)
 
     free(t.mem);
     free(t.kept);
-    free(scratch);
     free(mem);
 }
 
