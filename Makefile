@@ -77,7 +77,8 @@ build/unit/obj/%.o: src/%.c $(CORE_H) Makefile
 build/unit/%.t: t/00-unit/test_%.c build/unit/core.a $(CORE_H)
 	@gcc $(LOOSE) $(SANE) $(INCS) -o $@ $< build/unit/core.a -lcjson -lpcre2-8 -lm
 
-build/unit/fuzz_%.t: t/fuzz/fuzz_%.c t/fuzz/replay.c build/unit/core.a
+build/unit/fuzz_%.t: t/fuzz/fuzz_%.c t/fuzz/replay.c build/unit/core.a \
+                     $(wildcard t/fuzz/*.h)
 	@gcc $(LOOSE) $(SANE) $(INCS) -DLLM_CORPUS='"t/fuzz/corpus/$*"' -o $@ \
 	    $< t/fuzz/replay.c build/unit/core.a -lcjson -lpcre2-8 -lm
 
