@@ -29,6 +29,8 @@
 
 #include "ngx_http_llm.h"
 
+#pragma GCC visibility push(hidden)
+
 
 #define NGX_HTTP_LLM_ADMIN_BODY    65536
 #define NGX_HTTP_LLM_ADMIN_REASON  500         /* bytes of a reason */
@@ -227,5 +229,7 @@ ngx_int_t ngx_http_llm_admin_client_new(ngx_http_llm_admin_t *a);
 ngx_int_t ngx_http_llm_admin_client_rotate(ngx_http_llm_admin_t *a);
 ngx_int_t ngx_http_llm_admin_redis(ngx_http_llm_admin_t *a);
 
+
+#pragma GCC visibility pop
 
 #endif /* _NGX_HTTP_LLM_ADMIN_H_INCLUDED_ */

@@ -17,6 +17,8 @@
 
 #include "ngx_http_llm_admin.h"
 
+#pragma GCC visibility push(hidden)
+
 
 #define NGX_HTTP_LLM_ADMIN_SECRET  47          /* bytes of a key we make */
 
@@ -55,5 +57,7 @@ ngx_int_t ngx_http_llm_admin_add_key(ngx_http_llm_admin_t *a,
 ngx_int_t ngx_http_llm_admin_random(ngx_http_llm_admin_t *a, u_char *p,
     size_t n);
 
+
+#pragma GCC visibility pop
 
 #endif /* _NGX_HTTP_LLM_ADMIN_CLIENT_H_INCLUDED_ */

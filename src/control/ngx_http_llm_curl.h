@@ -9,6 +9,8 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
+#pragma GCC visibility push(hidden)
+
 
 typedef struct ngx_http_llm_curl_s  ngx_http_llm_curl_t;
 
@@ -60,5 +62,7 @@ ngx_int_t ngx_http_llm_curl_get(ngx_http_llm_curl_t *request);
 /* Worker exit: ends everything, calls nobody. */
 void ngx_http_llm_curl_exit(void);
 
+
+#pragma GCC visibility pop
 
 #endif /* _NGX_HTTP_LLM_CURL_H_INCLUDED_ */

@@ -11,6 +11,8 @@
 
 #include "ngx_http_llm.h"
 
+#pragma GCC visibility push(hidden)
+
 
 /*
  * What is known about the experiment of a split, to be freed with
@@ -21,5 +23,7 @@
 cJSON *ngx_http_llm_experiment_json(ngx_http_llm_store_t *store,
     ngx_http_llm_split_t *split, const llm_experiment_arm_t *arm,
     ngx_uint_t nodes, ngx_pool_t *pool);
+
+#pragma GCC visibility pop
 
 #endif /* _NGX_HTTP_LLM_EXPERIMENT_H_INCLUDED_ */

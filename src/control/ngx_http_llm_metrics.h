@@ -24,6 +24,8 @@
 
 #include "ngx_http_llm.h"
 
+#pragma GCC visibility push(hidden)
+
 
 /* A page that grows by buffers. */
 
@@ -114,5 +116,7 @@ void ngx_http_llm_metrics_feedback(ngx_http_llm_page_t *page,
 void ngx_http_llm_metrics_redis(ngx_http_llm_page_t *page,
     ngx_http_llm_main_conf_t *lmcf);
 
+
+#pragma GCC visibility pop
 
 #endif /* _NGX_HTTP_LLM_METRICS_H_INCLUDED_ */

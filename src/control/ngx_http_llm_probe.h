@@ -8,6 +8,8 @@
 #include "ngx_http_llm.h"
 #include "ngx_http_llm_curl.h"
 
+#pragma GCC visibility push(hidden)
+
 
 /* How a provider is probed; times and numbers stand in its gate. */
 struct ngx_http_llm_probe_s {
@@ -26,5 +28,7 @@ void ngx_http_llm_probe_tick(ngx_http_llm_main_conf_t *lmcf);
 ngx_msec_t ngx_http_llm_probe_pace(ngx_http_llm_main_conf_t *lmcf,
     ngx_msec_t tick);
 
+
+#pragma GCC visibility pop
 
 #endif /* _NGX_HTTP_LLM_PROBE_H_INCLUDED_ */

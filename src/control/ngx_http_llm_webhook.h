@@ -8,6 +8,8 @@
 
 #include "ngx_http_llm.h"
 
+#pragma GCC visibility push(hidden)
+
 
 /* Posts a JSON object; tries three times, and says in the log when nobody
  * listened, by what ("split") and which one it is about.  `body` NULL: it did
@@ -22,5 +24,7 @@ void ngx_http_llm_webhook(ngx_http_llm_split_t *split,
 /* Worker exit: what was not delivered is lost. */
 void ngx_http_llm_webhook_exit(void);
 
+
+#pragma GCC visibility pop
 
 #endif /* _NGX_HTTP_LLM_WEBHOOK_H_INCLUDED_ */

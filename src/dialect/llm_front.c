@@ -10,6 +10,7 @@ static const llm_front_t  llm_fronts[] = {
         .endpoint = LLM_EP_CHAT,
         .dialect = LLM_STR("openai"),
         .id = LLM_STR("chatcmpl-"),
+        .differs = llm_chat_differs,
         .request = llm_chat_request,
         .asked = llm_chat_asked,
         .delta = llm_chat_put,

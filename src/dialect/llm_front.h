@@ -72,6 +72,10 @@ struct llm_front_s {
     unsigned        keeps:1;            /* the last event of a stream repeats
                                            it: llm_reply_keep() */
 
+    /* Whether a request may have another form than the hub's: a first look,
+     * which most requests end with.  NULL: all have another. */
+    int (*differs)(llm_str_t body);
+
     /* Appends a request of this front in the hub's form.  LLM_OK (what was left
      * out is in loss->name), LLM_AGAIN (it has that form already), LLM_NONE
      * (nobody behind the hub can be asked for this), LLM_BAD (the request is
@@ -141,6 +145,7 @@ void llm_reply_finish(llm_reply_t *r, const llm_delta_t *delta);
 
 /* The front of chat completions; its deltas are in llm_front_chat.c, the
  * functions in its requests in llm_front_chat_request.c. */
+int llm_chat_differs(llm_str_t body);
 llm_rc_t llm_chat_request(llm_str_t body, llm_buf_t *out, llm_loss_t *loss);
 void llm_chat_asked(llm_reply_t *r, llm_str_t body);
 void llm_chat_put(llm_reply_t *r, const llm_delta_t *delta, llm_buf_t *out);

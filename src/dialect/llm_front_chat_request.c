@@ -40,9 +40,9 @@ static const llm_json_want_t  llm_legacy_request[LLM_LR_COUNT] = {
 };
 
 
-/* A first look, which most requests end with: no string begins like that. */
-static int
-llm_legacy_seems(llm_str_t body)
+/* Most requests have no string that begins like that. */
+int
+llm_chat_differs(llm_str_t body)
 {
     const unsigned char  *p, *end;
 
@@ -318,8 +318,7 @@ llm_chat_request(llm_str_t body, llm_buf_t *out, llm_loss_t *loss)
     llm_json_want_t    want[LLM_LR_COUNT];
     llm_json_member_t  m;
 
-    if (!llm_legacy_seems(body)
-        || llm_legacy_pick(body, want) != LLM_OK || !llm_legacy_there(want)
+    if (llm_legacy_pick(body, want) != LLM_OK || !llm_legacy_there(want)
         || llm_json_begin(&it, body) != LLM_OK)
     {
         return LLM_AGAIN;
@@ -358,7 +357,7 @@ llm_chat_asked(llm_reply_t *r, llm_str_t body)
 {
     llm_json_want_t  want[LLM_LR_COUNT];
 
-    r->legacy = llm_legacy_seems(body)
+    r->legacy = llm_chat_differs(body)
                 && llm_legacy_pick(body, want) == LLM_OK
                 && llm_legacy_says(&want[LLM_LR_FUNCTIONS])
                 && !llm_legacy_says(&want[LLM_LR_TOOLS]);

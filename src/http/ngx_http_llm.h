@@ -23,6 +23,8 @@
 #include "ngx_http_llm_store.h"
 #include "ngx_http_llm_traffic.h"
 
+#pragma GCC visibility push(hidden)
+
 
 typedef struct ngx_http_llm_route_s  ngx_http_llm_route_t;
 typedef struct ngx_http_llm_split_s  ngx_http_llm_split_t;
@@ -356,5 +358,7 @@ ngx_int_t ngx_http_llm_add_variables(ngx_conf_t *cf);
 /* A name of the shared namespace, or NULL.  O(1), no allocation. */
 ngx_http_llm_name_t *ngx_http_llm_find_name(ngx_http_llm_main_conf_t *lmcf,
     u_char *name, size_t len);
+
+#pragma GCC visibility pop
 
 #endif /* _NGX_HTTP_LLM_H_INCLUDED_ */

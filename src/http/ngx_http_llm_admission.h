@@ -9,6 +9,8 @@
 #include "ngx_http_llm_ctx.h"
 #include "ngx_http_llm_policy.h"
 
+#pragma GCC visibility push(hidden)
+
 
 struct ngx_http_llm_admission_s {
     ngx_http_llm_hold_t          hold;
@@ -67,5 +69,7 @@ void ngx_http_llm_budget_look(ngx_http_llm_ctx_t *ctx,
 void ngx_http_llm_budget_degrade(ngx_http_llm_ctx_t *ctx,
     ngx_http_llm_admission_t *a);
 
+
+#pragma GCC visibility pop
 
 #endif /* _NGX_HTTP_LLM_ADMISSION_H_INCLUDED_ */

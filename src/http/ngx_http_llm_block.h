@@ -16,6 +16,8 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
+#pragma GCC visibility push(hidden)
+
 
 #define NGX_HTTP_LLM_ARGS_ANY  1000
 
@@ -99,5 +101,7 @@ ngx_int_t ngx_http_llm_word(ngx_conf_t *cf, ngx_str_t *value, char *what,
 
 ngx_int_t ngx_http_llm_check_name(ngx_conf_t *cf, char *what, ngx_str_t *name);
 
+
+#pragma GCC visibility pop
 
 #endif /* _NGX_HTTP_LLM_BLOCK_H_INCLUDED_ */

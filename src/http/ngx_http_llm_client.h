@@ -25,6 +25,8 @@
 #include "ngx_http_llm_party.h"
 #include "ngx_http_llm_store.h"
 
+#pragma GCC visibility push(hidden)
+
 
 typedef struct ngx_http_llm_client_s    ngx_http_llm_client_t;
 typedef struct ngx_http_llm_clients_s   ngx_http_llm_clients_t;
@@ -220,5 +222,7 @@ ngx_int_t ngx_http_llm_auth_access(ngx_http_request_t *r);
 ngx_int_t ngx_http_llm_auth_named(ngx_http_request_t *r);
 ngx_uint_t ngx_http_llm_auth_bearer(ngx_http_request_t *r, ngx_str_t *key);
 
+
+#pragma GCC visibility pop
 
 #endif /* _NGX_HTTP_LLM_CLIENT_H_INCLUDED_ */

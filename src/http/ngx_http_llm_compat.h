@@ -16,6 +16,8 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#pragma GCC visibility push(hidden)
+
 
 #if (nginx_version < 1022000)
 #error "the LLM gateway needs nginx 1.22.0 or newer"
@@ -59,5 +61,7 @@
 #define ngx_http_llm_is_http2(r)  0
 #endif
 
+
+#pragma GCC visibility pop
 
 #endif /* _NGX_HTTP_LLM_COMPAT_H_INCLUDED_ */

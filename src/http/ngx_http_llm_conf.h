@@ -13,6 +13,8 @@
 #include "ngx_http_llm_block.h"
 #include "ngx_http_llm_limits.h"
 
+#pragma GCC visibility push(hidden)
+
 
 /* ---- directives ---------------------------------------------------------- */
 
@@ -265,5 +267,7 @@ ngx_int_t ngx_http_llm_link_splits(ngx_conf_t *cf,
 ngx_int_t ngx_http_llm_provider_link(ngx_conf_t *cf,
     ngx_http_llm_main_conf_t *lmcf, ngx_http_llm_provider_t *p);
 
+
+#pragma GCC visibility pop
 
 #endif /* _NGX_HTTP_LLM_CONF_H_INCLUDED_ */

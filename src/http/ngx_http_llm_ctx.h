@@ -45,6 +45,8 @@
 #include "llm_front.h"
 #include "ngx_http_llm_shed.h"
 
+#pragma GCC visibility push(hidden)
+
 
 #define NGX_HTTP_LLM_ERROR_BODY   16384     /* kept of a refusal */
 #define NGX_HTTP_LLM_ERROR_DRAIN  65536     /* read of one, to keep alive */
@@ -670,6 +672,8 @@ llm_code_t ngx_http_llm_analyze_facts(ngx_http_llm_ctx_t *ctx,
 ngx_int_t ngx_http_llm_analyze_body(ngx_http_llm_ctx_t *ctx, ngx_str_t *body);
 llm_class_t ngx_http_llm_analyze_answer(ngx_http_llm_ctx_t *ctx,
     llm_answer_t *answer);
+
+#pragma GCC visibility pop
 
 #include "ngx_http_llm_translate.h"
 #include "ngx_http_llm_relay.h"

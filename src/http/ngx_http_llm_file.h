@@ -12,6 +12,8 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
+#pragma GCC visibility push(hidden)
+
 
 /*
  * Reads a whole regular file of at most `max` bytes into cf->pool, with a NUL
@@ -23,5 +25,7 @@
 ngx_int_t ngx_http_llm_file_read(ngx_conf_t *cf, ngx_str_t *path, size_t max,
     ngx_str_t *text);
 
+
+#pragma GCC visibility pop
 
 #endif /* _NGX_HTTP_LLM_FILE_H_INCLUDED_ */

@@ -14,6 +14,8 @@
 
 #include "llm_keypool.h"
 
+#pragma GCC visibility push(hidden)
+
 
 /* A time zone that was read. */
 
@@ -47,5 +49,7 @@ ngx_int_t ngx_http_llm_limits_arg(ngx_conf_t *cf, ngx_array_t *zones,
 ngx_int_t ngx_http_llm_limits_done(ngx_conf_t *cf,
     ngx_http_llm_limits_t *limits);
 
+
+#pragma GCC visibility pop
 
 #endif /* _NGX_HTTP_LLM_LIMITS_H_INCLUDED_ */

@@ -13,6 +13,8 @@
 
 #include "llm_compare.h"
 
+#pragma GCC visibility push(hidden)
+
 
 /* What an answer came to. */
 typedef struct {
@@ -46,5 +48,7 @@ void ngx_http_llm_copy_close(ngx_http_request_t *r);
 
 /* mirror.c: begins a copy. */
 void ngx_http_llm_mirror_run(ngx_http_request_t *r);
+
+#pragma GCC visibility pop
 
 #endif /* _NGX_HTTP_LLM_MIRROR_H_INCLUDED_ */

@@ -17,6 +17,8 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#pragma GCC visibility push(hidden)
+
 
 /* the bits of ngx_http_llm_mock_conf_t.faults */
 
@@ -90,5 +92,7 @@ extern ngx_conf_bitmask_t  ngx_http_llm_mock_faults[];
 ngx_connection_t *ngx_http_llm_mock_connect(ngx_http_request_t *r,
     ngx_http_llm_mock_conf_t *mcf, ngx_pool_t *pool, ngx_log_t *log);
 
+
+#pragma GCC visibility pop
 
 #endif /* _NGX_HTTP_LLM_MOCK_H_INCLUDED_ */

@@ -20,6 +20,8 @@
 
 #include "ngx_http_llm_mock.h"
 
+#pragma GCC visibility push(hidden)
+
 
 #define NGX_HTTP_LLM_MOCK_JSON_MAX  (16 * 1024 * 1024)
 #define NGX_HTTP_LLM_MOCK_OUT_MAX   (64 * 1024 * 1024)
@@ -146,5 +148,7 @@ ngx_int_t ngx_http_llm_replay(ngx_str_t *dir, llm_endpoint_t ep, uint64_t hash,
 u_char *ngx_http_llm_replay_dir(ngx_pool_t *pool, ngx_str_t *dir,
     llm_endpoint_t ep, size_t extra, size_t *len);
 
+
+#pragma GCC visibility pop
 
 #endif /* _NGX_HTTP_LLM_MOCK_SERVER_H_INCLUDED_ */

@@ -10,6 +10,8 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#pragma GCC visibility push(hidden)
+
 
 #define NGX_HTTP_LLM_PEER_ADDRS  8          /* addresses tried per attempt */
 #define NGX_HTTP_LLM_CA_BUNDLE   "/etc/ssl/certs/ca-certificates.crt"
@@ -130,5 +132,7 @@ ngx_int_t ngx_http_llm_origin_resolve_static(ngx_conf_t *cf,
 /* Worker exit: closes idle connections, frees the session.  Harmless for an
  * origin that was never used. */
 void ngx_http_llm_origin_exit(ngx_http_llm_origin_t *o);
+
+#pragma GCC visibility pop
 
 #endif /* _NGX_HTTP_LLM_PEER_H_INCLUDED_ */

@@ -17,6 +17,8 @@
 #include "ngx_http_llm.h"
 #include "ngx_http_llm_rule.h"
 
+#pragma GCC visibility push(hidden)
+
 
 /* What follows when a budget is used up. */
 typedef enum {
@@ -71,5 +73,7 @@ ngx_uint_t ngx_http_llm_policy_priced(ngx_http_llm_target_t *t);
 #define NGX_HTTP_LLM_CLAIMS_MAX    64           /* of a request, with those of
                                                    its client's records */
 
+
+#pragma GCC visibility pop
 
 #endif /* _NGX_HTTP_LLM_POLICY_H_INCLUDED_ */

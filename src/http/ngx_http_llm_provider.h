@@ -10,6 +10,8 @@
 
 #include "ngx_http_llm_conf.h"
 
+#pragma GCC visibility push(hidden)
+
 
 typedef struct {
     ngx_http_llm_provider_t    *provider;
@@ -87,5 +89,7 @@ char *ngx_http_llm_mock_fault(ngx_conf_t *cf, void *block);
 char *ngx_http_llm_mock_replay(ngx_conf_t *cf, void *block);
 char *ngx_http_llm_mock_record(ngx_conf_t *cf, void *block);
 
+
+#pragma GCC visibility pop
 
 #endif /* _NGX_HTTP_LLM_PROVIDER_H_INCLUDED_ */

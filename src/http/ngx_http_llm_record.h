@@ -20,6 +20,8 @@
 
 #include "llm_request.h"
 
+#pragma GCC visibility push(hidden)
+
 
 #define NGX_HTTP_LLM_RECORD_MAX   1000                /* default of max= */
 #define NGX_HTTP_LLM_RECORD_KEEP  (7 * 24 * 3600)     /* default of keep= */
@@ -69,5 +71,7 @@ void ngx_http_llm_record_data(ngx_http_llm_record_t *rec, u_char *p, size_t n);
 void ngx_http_llm_record_end(ngx_http_llm_record_t *rec, ngx_uint_t status,
     ngx_str_t *content_type, ngx_uint_t complete);
 
+
+#pragma GCC visibility pop
 
 #endif /* _NGX_HTTP_LLM_RECORD_H_INCLUDED_ */

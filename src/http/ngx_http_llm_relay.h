@@ -10,6 +10,8 @@
 #include "ngx_http_llm_ctx.h"
 #include "llm_resume.h"
 
+#pragma GCC visibility push(hidden)
+
 
 #define NGX_HTTP_LLM_CUTS_MAX  4            /* of one stream, that go on */
 
@@ -127,5 +129,7 @@ void ngx_http_llm_told_init(ngx_http_llm_ctx_t *ctx);
 llm_event_t ngx_http_llm_told_event(ngx_http_llm_ctx_t *ctx,
     const llm_sse_event_t *ev, llm_buf_t *mem);
 void ngx_http_llm_told_put(void *data, const llm_delta_t *delta);
+
+#pragma GCC visibility pop
 
 #endif /* _NGX_HTTP_LLM_RELAY_H_INCLUDED_ */

@@ -11,6 +11,8 @@
 
 #include "ngx_http_llm_counter.h"
 
+#pragma GCC visibility push(hidden)
+
 
 /* Whom a rule counts. */
 typedef enum {
@@ -40,5 +42,7 @@ char *ngx_http_llm_rule_parse(ngx_pool_t *pool, ngx_str_t *text,
 ngx_int_t ngx_http_llm_rule_name(ngx_pool_t *pool, ngx_str_t *who,
     ngx_http_llm_rule_t *rule);
 
+
+#pragma GCC visibility pop
 
 #endif /* _NGX_HTTP_LLM_RULE_H_INCLUDED_ */

@@ -8,6 +8,8 @@
 
 #include "ngx_http_llm_ctx.h"
 
+#pragma GCC visibility push(hidden)
+
 
 /* While the configuration is read, when the other members are set: makes the
  * path a full one and warns of what the file will hold. */
@@ -26,5 +28,7 @@ void ngx_http_llm_sample_end(ngx_http_llm_ctx_t *ctx);
 void ngx_http_llm_sample_comment(ngx_http_request_t *r,
     ngx_http_llm_split_t *split, uint32_t variant, ngx_str_t *id,
     ngx_str_t *score, ngx_str_t *comment);
+
+#pragma GCC visibility pop
 
 #endif /* _NGX_HTTP_LLM_SAMPLE_H_INCLUDED_ */

@@ -7,6 +7,8 @@
 
 #include "ngx_http_llm.h"
 
+#pragma GCC visibility push(hidden)
+
 
 /*
  * Appends a line in one write.  Before a line that would make the file larger
@@ -15,5 +17,7 @@
  */
 void ngx_http_llm_sample_write(ngx_http_llm_sample_conf_t *scf, u_char *line,
     size_t len, ngx_log_t *log);
+
+#pragma GCC visibility pop
 
 #endif /* _NGX_HTTP_LLM_SAMPLE_FILE_H_INCLUDED_ */

@@ -11,6 +11,8 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
+#pragma GCC visibility push(hidden)
+
 
 /*
  * Reads env:NAME or file:PATH.  An environment variable is added to the core's
@@ -39,5 +41,7 @@ ngx_uint_t ngx_http_llm_secret_is_like(ngx_str_t *word);
 
 ngx_str_t ngx_http_llm_secret_url(ngx_str_t *url);
 
+
+#pragma GCC visibility pop
 
 #endif /* _NGX_HTTP_LLM_SECRET_H_INCLUDED_ */

@@ -10,6 +10,8 @@
 
 #include "ngx_http_llm_conf.h"
 
+#pragma GCC visibility push(hidden)
+
 
 /* Lines of a block may use variants that stand further down, so names stay
  * names until its end: a ref keeps them with their place in the file. */
@@ -85,5 +87,7 @@ void ngx_http_llm_split_rollout_defaults(llm_rollout_conf_t *rollout);
 char *ngx_http_llm_set_rollout(ngx_conf_t *cf, void *block);
 char *ngx_http_llm_set_rollback(ngx_conf_t *cf, void *block);
 
+
+#pragma GCC visibility pop
 
 #endif /* _NGX_HTTP_LLM_SPLIT_CONF_H_INCLUDED_ */

@@ -167,7 +167,9 @@ ngx_http_llm_translate_front(ngx_http_llm_ctx_t *ctx, ngx_str_t *body,
     *rc = LLM_OK;
     front = llm_front_find(ctx->endpoint);
 
-    if (ctx->analyze || front == NULL) {
+    if (ctx->analyze || front == NULL
+        || (front->differs && !front->differs(ngx_http_llm_view(body))))
+    {
         return NGX_OK;
     }
 

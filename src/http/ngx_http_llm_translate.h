@@ -9,6 +9,8 @@
 
 #include "ngx_http_llm_ctx.h"
 
+#pragma GCC visibility push(hidden)
+
 
 /*
  * translate.c.  way: how a request gets to a provider.  translate: before an
@@ -98,5 +100,7 @@ ngx_int_t ngx_http_llm_swap_request(ngx_http_llm_ctx_t *ctx, llm_loss_t *loss,
 void ngx_http_llm_swap_form(ngx_http_llm_ctx_t *ctx,
     ngx_http_llm_fields_t *fields);
 ngx_int_t ngx_http_llm_swap_plain(ngx_http_llm_ctx_t *ctx);
+
+#pragma GCC visibility pop
 
 #endif /* _NGX_HTTP_LLM_TRANSLATE_H_INCLUDED_ */

@@ -10,6 +10,8 @@
 
 #include "llm_realtime.h"
 
+#pragma GCC visibility push(hidden)
+
 
 struct ngx_http_llm_tunnel_s {
     ngx_str_t                    key;           /* Sec-WebSocket-Key */
@@ -26,5 +28,7 @@ struct ngx_http_llm_tunnel_s {
     llm_realtime_event_t         event;
 };
 
+
+#pragma GCC visibility pop
 
 #endif /* _NGX_HTTP_LLM_TUNNEL_H_INCLUDED_ */

@@ -11,6 +11,8 @@
 #include "ngx_http_llm_redis_conn.h"
 #include "ngx_http_llm_sync.h"
 
+#pragma GCC visibility push(hidden)
+
 
 /* Worker start and exit; both are harmless without llm_redis. */
 void ngx_http_llm_agent_init(ngx_cycle_t *cycle, ngx_http_llm_store_t *store);
@@ -45,5 +47,7 @@ typedef struct {
 /* Writes it down; the names are sorted. */
 void ngx_http_llm_nodes_update(ngx_http_llm_store_t *store,
     ngx_http_llm_nodes_list_t *list);
+
+#pragma GCC visibility pop
 
 #endif /* _NGX_HTTP_LLM_AGENT_H_INCLUDED_ */

@@ -17,6 +17,8 @@
 #include "llm_quota.h"
 #include "ngx_http_llm_store.h"
 
+#pragma GCC visibility push(hidden)
+
 
 /* What becomes of requests while Redis is away, or the zone is full. */
 typedef enum {
@@ -155,5 +157,7 @@ typedef struct {
 
 void ngx_http_llm_counter_status(ngx_http_llm_store_t *store,
     ngx_http_llm_counter_status_t *status);
+
+#pragma GCC visibility pop
 
 #endif /* _NGX_HTTP_LLM_COUNTER_H_INCLUDED_ */

@@ -12,6 +12,8 @@
 #include "ngx_http_llm_counter.h"
 #include "ngx_http_llm_nodes.h"
 
+#pragma GCC visibility push(hidden)
+
 
 #define NGX_HTTP_LLM_ROWS  128              /* workers, old ones included */
 
@@ -138,5 +140,7 @@ void ngx_http_llm_counter_unqueue_locked(ngx_http_llm_root_t *root,
 
 /* Every second: says that the zone is full, at most once a minute. */
 void ngx_http_llm_counters_tick(ngx_http_llm_store_t *store);
+
+#pragma GCC visibility pop
 
 #endif /* _NGX_HTTP_LLM_COUNTER_SHM_H_INCLUDED_ */

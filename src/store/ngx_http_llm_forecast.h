@@ -12,6 +12,8 @@
 #include "llm_forecast.h"
 #include "ngx_http_llm_store.h"
 
+#pragma GCC visibility push(hidden)
+
 
 typedef enum {
     NGX_HTTP_LLM_FORECAST_OUTPUT = 0,       /* of a route */
@@ -43,5 +45,7 @@ ngx_http_llm_forecast_value(const ngx_http_llm_store_forecast_t *f)
  * few hundred at a time, so a rare one may come twice. */
 ngx_uint_t ngx_http_llm_once(ngx_http_llm_store_t *store, uint64_t news);
 
+
+#pragma GCC visibility pop
 
 #endif /* _NGX_HTTP_LLM_FORECAST_H_INCLUDED_ */

@@ -15,6 +15,8 @@
 
 #include "ngx_http_llm_store.h"
 
+#pragma GCC visibility push(hidden)
+
 
 #define NGX_HTTP_LLM_NODES    64            /* that a node knows by name */
 #define NGX_HTTP_LLM_NODE_ID  16            /* hexadecimal digits */
@@ -63,5 +65,7 @@ ngx_uint_t ngx_http_llm_nodes_live(ngx_http_llm_store_t *store,
 
 /* Epoch ms by Redis's clock, as well as this node knows it. */
 llm_msec_t ngx_http_llm_nodes_now(ngx_http_llm_store_t *store);
+
+#pragma GCC visibility pop
 
 #endif /* _NGX_HTTP_LLM_NODES_H_INCLUDED_ */

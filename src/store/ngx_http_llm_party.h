@@ -17,6 +17,8 @@
 #include "llm_client.h"
 #include "ngx_http_llm_store.h"
 
+#pragma GCC visibility push(hidden)
+
 
 #define NGX_HTTP_LLM_PARTY_TEXT  65536      /* bytes of a record, at most */
 
@@ -88,5 +90,7 @@ void ngx_http_llm_auth_count(ngx_http_llm_store_t *store,
 uint64_t ngx_http_llm_auth_total(ngx_http_llm_store_t *store,
     ngx_http_llm_auth_e outcome);
 
+
+#pragma GCC visibility pop
 
 #endif /* _NGX_HTTP_LLM_PARTY_H_INCLUDED_ */

@@ -18,6 +18,8 @@
 
 #include "ngx_http_llm_store.h"
 
+#pragma GCC visibility push(hidden)
+
 
 #define NGX_HTTP_LLM_REDIS_KEY  512         /* bytes of a key at most */
 
@@ -118,5 +120,7 @@ extern ngx_msec_t  ngx_http_llm_redis_times[NGX_HTTP_LLM_REDIS_TIMES - 1];
  * "single", "sentinel" or "cluster".  NGX_DECLINED: there is no llm_redis. */
 ngx_int_t ngx_http_llm_redis_status(ngx_http_llm_store_t *store,
     ngx_http_llm_redis_totals_t *totals, ngx_str_t *address, ngx_str_t *mode);
+
+#pragma GCC visibility pop
 
 #endif /* _NGX_HTTP_LLM_REDIS_H_INCLUDED_ */

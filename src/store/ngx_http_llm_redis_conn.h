@@ -15,6 +15,8 @@
 #include "ngx_http_llm_redis.h"
 #include "ngx_http_llm_shm.h"
 
+#pragma GCC visibility push(hidden)
+
 
 #define NGX_HTTP_LLM_REDIS_PORT      6379
 #define NGX_HTTP_LLM_REDIS_SENTINEL  26379
@@ -301,5 +303,7 @@ void ngx_http_llm_redis_heard(ngx_http_llm_redis_conn_t *conn,
     (void) __atomic_fetch_add(                                                \
         &((ngx_http_llm_root_t *) (of)->store->root)->redis.field, 1,         \
         __ATOMIC_RELAXED)
+
+#pragma GCC visibility pop
 
 #endif /* _NGX_HTTP_LLM_REDIS_CONN_H_INCLUDED_ */

@@ -10,6 +10,8 @@
 #include "ngx_http_llm_shm.h"
 #include "ngx_http_llm_sync.h"
 
+#pragma GCC visibility push(hidden)
+
 
 /* Until all have declared, or for so long, a hash that is new grants nothing;
  * within that everybody has polled twice. */
@@ -87,5 +89,7 @@ void ngx_http_llm_sync_counter_message(ngx_http_llm_store_t *store,
     ngx_str_t *words);
 void ngx_http_llm_sync_counter_flush(ngx_http_llm_store_t *store);
 void ngx_http_llm_sync_counter_restore(ngx_http_llm_store_t *store);
+
+#pragma GCC visibility pop
 
 #endif /* _NGX_HTTP_LLM_SHARE_H_INCLUDED_ */

@@ -12,6 +12,8 @@
 
 #include "ngx_http_llm_store.h"
 
+#pragma GCC visibility push(hidden)
+
 
 /* A request's part, from the time it is let in; zeroed before. */
 typedef struct {
@@ -61,5 +63,7 @@ typedef struct {
 ngx_int_t ngx_http_llm_shed_view(ngx_http_llm_store_t *store,
     ngx_http_llm_store_gate_t *gate, ngx_http_llm_shed_view_t *view);
 
+
+#pragma GCC visibility pop
 
 #endif /* _NGX_HTTP_LLM_SHED_H_INCLUDED_ */

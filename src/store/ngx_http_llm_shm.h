@@ -22,6 +22,8 @@
 #include "ngx_http_llm_store.h"
 #include "ngx_http_llm_traffic.h"
 
+#pragma GCC visibility push(hidden)
+
 
 #define NGX_HTTP_LLM_SHM_MAGIC   0x6c6c6d67
 #define NGX_HTTP_LLM_SHM_LAYOUT  5
@@ -620,6 +622,8 @@ ngx_int_t ngx_http_llm_state_put_traffic(ngx_http_llm_store_t *store,
     cJSON *tree);
 void ngx_http_llm_state_get_traffic(ngx_http_llm_store_t *store,
     const cJSON *tree, ngx_pool_t *temp);
+
+#pragma GCC visibility pop
 
 #include "ngx_http_llm_split_node.h"
 

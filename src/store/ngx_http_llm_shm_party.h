@@ -12,6 +12,8 @@
 
 #include "ngx_http_llm_party.h"
 
+#pragma GCC visibility push(hidden)
+
 
 /* A record of a client, user or organisation: its id, then its text. */
 typedef struct ngx_http_llm_party_node_s  ngx_http_llm_party_node_t;
@@ -46,5 +48,7 @@ ngx_int_t ngx_http_llm_state_put_parties(ngx_http_llm_store_t *store,
 void ngx_http_llm_state_get_parties(ngx_http_llm_store_t *store,
     const cJSON *tree);
 
+
+#pragma GCC visibility pop
 
 #endif /* _NGX_HTTP_LLM_SHM_PARTY_H_INCLUDED_ */

@@ -6,6 +6,8 @@
 #ifndef _NGX_HTTP_LLM_SPLIT_NODE_H_INCLUDED_
 #define _NGX_HTTP_LLM_SPLIT_NODE_H_INCLUDED_
 
+#pragma GCC visibility push(hidden)
+
 
 /* ngx_http_llm_split_node.c */
 
@@ -82,5 +84,7 @@ ngx_http_llm_split_index(const ngx_http_llm_split_node_t *sn, uint64_t name)
 
     return NGX_HTTP_LLM_NOWHERE;
 }
+
+#pragma GCC visibility pop
 
 #endif /* _NGX_HTTP_LLM_SPLIT_NODE_H_INCLUDED_ */

@@ -19,6 +19,8 @@
 #include "llm_retry.h"
 #include "llm_shed.h"
 
+#pragma GCC visibility push(hidden)
+
 
 #define NGX_HTTP_LLM_FINGERPRINT  16        /* first bytes of the SHA-256 */
 
@@ -225,5 +227,7 @@ void ngx_http_llm_store_gate_status(ngx_http_llm_store_t *store,
     ngx_http_llm_store_gate_t *gate, ngx_http_llm_gate_status_t *status);
 ngx_uint_t ngx_http_llm_store_usable_keys(ngx_http_llm_store_t *store,
     ngx_http_llm_store_pool_t *pool);
+
+#pragma GCC visibility pop
 
 #endif /* _NGX_HTTP_LLM_STORE_H_INCLUDED_ */

@@ -17,6 +17,8 @@
 #include "ngx_http_llm_nodes.h"
 #include "ngx_http_llm_redis.h"
 
+#pragma GCC visibility push(hidden)
+
 
 /*
  * A row of the table in ngx_http_llm_sync.c.  A name that ends in ":" stands
@@ -61,5 +63,7 @@ ngx_int_t ngx_http_llm_sync_publish(ngx_http_llm_store_t *store,
 
 /* Asks for a poll at the agent's next tick; any worker may. */
 void ngx_http_llm_sync_hurry(ngx_http_llm_store_t *store);
+
+#pragma GCC visibility pop
 
 #endif /* _NGX_HTTP_LLM_SYNC_H_INCLUDED_ */

@@ -16,6 +16,8 @@
 #include "ngx_http_llm_shm.h"
 #include "ngx_http_llm_sync.h"
 
+#pragma GCC visibility push(hidden)
+
 
 #define NGX_HTTP_LLM_SYNC_MAX  32           /* fields of one write */
 
@@ -51,5 +53,7 @@ void ngx_http_llm_sync_max_renew(ngx_http_llm_store_t *store,
 /* The number that a text begins with; *text is what follows it and a blank.
  * NGX_ERROR: there is none. */
 ngx_int_t ngx_http_llm_sync_number(ngx_str_t *text, uint64_t *n);
+
+#pragma GCC visibility pop
 
 #endif /* _NGX_HTTP_LLM_SYNC_MAX_H_INCLUDED_ */

@@ -10,6 +10,8 @@
 
 #include "ngx_http_llm_shm.h"
 
+#pragma GCC visibility push(hidden)
+
 
 /* Something that rests: a key, or a group for one model. */
 typedef struct {
@@ -52,5 +54,7 @@ void ngx_http_llm_sync_rest_fetch(ngx_http_llm_store_t *store,
     ngx_str_t *topic, uint64_t gen);
 void ngx_http_llm_sync_rest_flush(ngx_http_llm_store_t *store);
 void ngx_http_llm_sync_rest_restore(ngx_http_llm_store_t *store);
+
+#pragma GCC visibility pop
 
 #endif /* _NGX_HTTP_LLM_SYNC_REST_H_INCLUDED_ */

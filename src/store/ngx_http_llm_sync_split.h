@@ -12,6 +12,8 @@
 #include "ngx_http_llm_shm.h"
 #include "ngx_http_llm_sync.h"
 
+#pragma GCC visibility push(hidden)
+
 
 /* ngx_http_llm_state_split.c */
 
@@ -102,5 +104,7 @@ void ngx_http_llm_split_propose_move(ngx_http_llm_store_t *store,
     ngx_http_llm_store_split_t *split, const ngx_http_llm_state_doc_t *sd,
     const ngx_http_llm_split_event_t *event, ngx_str_t *action,
     ngx_http_llm_split_event_pt pt, void *data);
+
+#pragma GCC visibility pop
 
 #endif /* _NGX_HTTP_LLM_SYNC_SPLIT_H_INCLUDED_ */

@@ -11,6 +11,8 @@
 
 #include "ngx_http_llm_shm.h"
 
+#pragma GCC visibility push(hidden)
+
 
 /* Tells the other nodes; what cannot be said now is said later. */
 void ngx_http_llm_sync_switch_send(ngx_http_llm_store_t *store,
@@ -36,5 +38,7 @@ const llm_breaker_conf_t *ngx_http_llm_breaker_conf(
 /* The topic "breaker": "NODE NAME". */
 void ngx_http_llm_sync_breaker_message(ngx_http_llm_store_t *store,
     ngx_str_t *words);
+
+#pragma GCC visibility pop
 
 #endif /* _NGX_HTTP_LLM_SYNC_SWITCH_H_INCLUDED_ */

@@ -20,6 +20,8 @@
 
 #include "ngx_http_llm_store.h"
 
+#pragma GCC visibility push(hidden)
+
 
 /* ---- splits -------------------------------------------------------------- */
 
@@ -404,5 +406,7 @@ ngx_int_t ngx_http_llm_audit_all(ngx_http_llm_store_t *store, ngx_uint_t n,
 /* Writes what is not in DIR/audit.jsonl yet; for the worker with the lead. */
 void ngx_http_llm_audit_flush(ngx_http_llm_store_t *store);
 
+
+#pragma GCC visibility pop
 
 #endif /* _NGX_HTTP_LLM_TRAFFIC_H_INCLUDED_ */
