@@ -458,6 +458,67 @@ test_key_is(void)
 }
 
 
+/* Whether the only key of an object, in memory of just its size, is found by
+ * this name. */
+static int
+found(const char *object, llm_str_t name)
+{
+    size_t             n, at;
+    llm_rc_t           rc;
+    unsigned char     *mem;
+    llm_json_want_t    want[] = { { .name = name } };
+    llm_json_error_t   error;
+
+    n = strlen(object);
+    mem = malloc(n);
+    memcpy(mem, object, n);
+
+    rc = llm_json_pick((llm_str_t) { n, mem }, want, 1, &error, &at);
+    free(mem);
+
+    return rc == LLM_OK && want[0].value.data != NULL;
+}
+
+
+/* Keys of every length, with every length behind them, and names that differ
+ * at every place. */
+static void
+test_keys(void)
+{
+    int            good;
+    char           object[160];
+    size_t         n, i, tail;
+    unsigned char  name[48];
+
+    static const char *const  colons[] = { ":", " : ", ":\n" };
+
+    good = 1;
+    memset(name, 'x', sizeof(name));
+
+    for (n = 1; n < 40; n++) {
+        for (tail = 0; tail < 40; tail++) {
+            snprintf(object, sizeof(object), "{\"%.*s\"%s1%*s}", (int) n,
+                     name, colons[tail % 3], (int) tail, "");
+            good &= found(object, (llm_str_t) { n, name });
+            good &= !found(object, (llm_str_t) { n + 1, name });
+            good &= !found(object, (llm_str_t) { n - 1, name });
+        }
+
+        for (i = 0; i < n; i++) {
+            name[i] = 'y';
+            good &= !found(object, (llm_str_t) { n, name });
+            snprintf(object, sizeof(object), "{\"%.*s\\u0079%.*s\":1}", (int) i,
+                     name, (int) (n - i - 1), name + i + 1);
+            good &= found(object, (llm_str_t) { n, name });
+            name[i] = 'x';
+            snprintf(object, sizeof(object), "{\"%.*s\":1}", (int) n, name);
+        }
+    }
+
+    ok(good, "keys of every length");
+}
+
+
 static void
 unescaped(const char *raw, llm_str_t expected)
 {
@@ -740,6 +801,7 @@ main(void)
     test_next_pick();
     test_get();
     test_key_is();
+    test_keys();
     test_unescape();
     test_put();
     test_numbers();
