@@ -24,14 +24,14 @@
 
 /* An answer's body, read whole. */
 typedef struct {
-    llm_class_t  class;                 /* OK; a 200 may hide an error */
-    llm_usage_t  usage;
-    llm_str_t    content;               /* raw JSON string of the first choice's
+    llm_class_t        class;           /* OK; a 200 may hide an error */
+    llm_usage_t        usage;
+    llm_str_t          content;         /* raw JSON string of the first choice's
                                            message content, or empty */
-    llm_str_t    finish_reason;         /* raw text without quotes, or empty */
-    llm_str_t    model;                 /* raw text without quotes, or empty */
-    llm_str_t    message;               /* of an error: points into `mem` */
-    unsigned     brief:1;               /* in: content and finish_reason are not
+    llm_str_t          finish_reason;   /* raw text without quotes, or empty */
+    llm_str_t          model;           /* raw text without quotes, or empty */
+    llm_str_t          message;         /* of an error: points into `mem` */
+    unsigned           brief:1;         /* in: content and finish_reason are not
                                            wanted, which is cheaper */
     const llm_sink_t  *sink;            /* in: who takes the deltas of what is a
                                            chat's answer; NULL: nobody */

@@ -70,7 +70,8 @@ ngx_http_llm_answer_classify(ngx_http_llm_ctx_t *ctx)
             ngx_memzero(&answer, sizeof(llm_answer_t));
 
             if (send->body == NULL
-                || ngx_http_llm_translate_answer(ctx, &mem, &answer) != NGX_OK)
+                || ngx_http_llm_translate_answer(ctx, &mem, &answer) != NGX_OK
+                || answer.class != LLM_CLASS_OK)
             {
                 send->outcome.class = LLM_CLASS_BAD_ANSWER;
             }
@@ -162,6 +163,7 @@ ngx_http_llm_read_answer(ngx_http_llm_ctx_t *ctx, llm_str_t body,
 
     ngx_memzero(&answer, sizeof(llm_answer_t));
     answer.brief = send->translated || !whole;
+    llm_answer_init(&answer);
 
     rc = ngx_http_llm_take_answer(ctx, body, mem, &answer);
 

@@ -84,6 +84,7 @@ ngx_http_llm_translate_answer(ngx_http_llm_ctx_t *ctx, llm_buf_t *scratch,
     ngx_buf_t   *b;
     llm_buf_t    out;
     llm_str_t    body;
+    ngx_str_t    type;
     ngx_pool_t  *pool;
 
     b = ctx->send->body;
@@ -92,6 +93,7 @@ ngx_http_llm_translate_answer(ngx_http_llm_ctx_t *ctx, llm_buf_t *scratch,
     body.data = b->pos;
     body.len = b->last - b->pos;
 
+    type = ctx->send->content_type;
     ngx_str_set(&ctx->send->content_type, "application/json");
 
     for (size = body.len + body.len / 4 + 1024; /* void */; size *= 2) {
@@ -111,6 +113,7 @@ ngx_http_llm_translate_answer(ngx_http_llm_ctx_t *ctx, llm_buf_t *scratch,
 
         if (answer->class != LLM_CLASS_OK) {
             (void) ngx_pfree(pool, mem);
+            ctx->send->content_type = type;
             return NGX_OK;
         }
 
